@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * The one source of the configuration: types, validation, defaults, JSON Schema, config/REFERENCE.md and
+ * the OpenAPI body all derive from this file. A string's `format` names the parser that canonicalises it
+ * (src/config/formats.ts); a loaded Config holds canonical text only, so two spellings compare equal.
+ */
+import { type Static, type TSchema, Type } from 'typebox'
+
+const closed = { additionalProperties: false }
+
+/** An object that refuses unknown keys. */
+function section<P extends Record<string, TSchema>>(properties: P, description: string) {
+  return Type.Object(properties, { ...closed, description })
+}
+
+/** A section that may be left out and is then filled with its defaults. */
+function defaulted<P extends Record<string, TSchema>>(properties: P, description: string) {
+  return Type.Object(properties, { ...closed, description, default: {} })
+}
+
+function text(format: string, description: string, extra: Record<string, unknown> = {}) {
+  return Type.String({ format, description, ...extra })
+}
+
+function list<T extends TSchema>(items: T, description: string, extra: Record<string, unknown> = {}) {
+  return Type.Array(items, { description, ...extra })
+}
+
+function duration(description: string, fallback: string) {
+  return text('duration', description, { default: fallback })
+}
+
+const Interface = section(
+  {
+    name: text('interface-name', 'Kernel name of the link, or the name to give a VLAN.'),
+    role: Type.Union([Type.Literal('inside'), Type.Literal('outside')], {
+      description: 'inside faces the IPv6-only clients, outside the IPv4 internet.',
+    }),
+    addresses: Type.Optional(
+      list(text('interface-address', 'Address with prefix length.'), 'Addresses the gateway adds and takes back.'),
+    ),
+    routes: Type.Optional(
+      list(text('route', '`PREFIX via ADDRESS`, or `PREFIX` for a route on the link.'), 'Routes through this link.'),
+    ),
+    dhcp4: Type.Optional(Type.Boolean({ description: 'Run a DHCPv4 client on this link.' })),
+    acceptRa: Type.Optional(
+      Type.Boolean({ description: 'Accept router advertisements although the host forwards (accept_ra 2).' }),
+    ),
+    vlan: Type.Optional(Type.Integer({ minimum: 1, maximum: 4094, description: 'VLAN identifier; needs `parent`.' })),
+    parent: Type.Optional(text('interface-name', 'The link that carries the VLAN.')),
+    mtu: Type.Optional(Type.Integer({ minimum: 1280, maximum: 65535, description: 'Link MTU in bytes.' })),
+  },
+  'One link. Without addresses, dhcp4 or acceptRa its addressing is left alone.',
+)
+
+const Pool = section(
+  {
+    addresses: list(text('prefix4', 'IPv4 address or prefix.'), 'IPv4 addresses that clients share.', { minItems: 1 }),
+    ports: text('port-range', 'Ports and ICMP identifiers the pool may use.', { default: '1024-65535' }),
+    clients: list(text('prefix6', 'IPv6 prefix.'), 'Clients that use this pool; the longest match wins.', {
+      default: ['::/0'],
+      minItems: 1,
+    }),
+    announce: Type.Boolean({ default: false, description: 'Answer ARP for the pool on the outside links.' }),
+  },
+  'A set of IPv4 transport addresses (pool4).',
+)
+
+const StaticBinding = section(
+  {
+    protocol: Type.Union([Type.Literal('tcp'), Type.Literal('udp'), Type.Literal('icmp')], {
+      description: 'Protocol; for icmp the port is the query identifier.',
+    }),
+    inside: text('endpoint6', 'IPv6 transport address `[ADDRESS]:PORT`.'),
+    outside: text('endpoint4', 'IPv4 transport address `ADDRESS:PORT`, inside a pool.'),
+  },
+  'A BIB entry that never expires.',
+)
+
+const Timeouts = defaulted(
+  {
+    tcpEstablished: duration('TCP_EST, at least 2h4m by RFC 5382 REQ-5.', '2h4m'),
+    tcpTransitory: duration('TCP_TRANS, at least 4m by RFC 5382 REQ-5.', '4m'),
+    tcpIncomingSyn: duration('TCP_INCOMING_SYN, 6s by RFC 6146 section 4.', '6s'),
+    udp: duration('UDP_DEFAULT, at least 2m by RFC 4787 REQ-5.', '5m'),
+    icmp: duration('ICMP_DEFAULT, 60s by RFC 5508 REQ-2.', '1m'),
+    fragment: duration('FRAGMENT_MIN, at least 2s by RFC 6146 section 4.', '2s'),
+  },
+  'Session lifetimes.',
+)
+
+const Nat64 = section(
+  {
+    prefixes: list(text('nat64-prefix', 'RFC 6052 prefix of 32, 40, 48, 56, 64 or 96 bits.'), 'Translation prefixes.', {
+      minItems: 1,
+      default: ['64:ff9b::/96'],
+    }),
+    allowNonGlobal: Type.Boolean({
+      default: false,
+      description: 'Let the well-known prefix carry non-global IPv4 addresses (RFC 6052 section 3.1 forbids it).',
+    }),
+    pools: list(Pool, 'IPv4 pools.', { minItems: 1 }),
+    static: list(StaticBinding, 'Static bindings (port forwarding).', { default: [] }),
+    filtering: Type.Union([Type.Literal('endpoint-independent'), Type.Literal('address-dependent')], {
+      default: 'endpoint-independent',
+      description: 'Who may reach a binding from outside (RFC 4787 section 5, RFC 5382 REQ-3).',
+    }),
+    timeouts: Timeouts,
+    maxSessions: Type.Integer({
+      default: 1_048_576,
+      minimum: 1024,
+      maximum: 16_777_216,
+      description: 'Capacity of the session table; fixed while the daemon runs.',
+    }),
+  },
+  'Stateful NAT64 (RFC 6146).',
+)
+
+const Translation = defaulted(
+  {
+    lowestIpv6Mtu: Type.Integer({
+      default: 1280,
+      minimum: 1280,
+      maximum: 9000,
+      description: 'DF-clear IPv4 packets are fragmented to this IPv6 size (RFC 7915 section 4).',
+    }),
+    copyTrafficClass: Type.Boolean({
+      default: true,
+      description: 'Copy TOS and traffic class; false writes zero (RFC 7915 sections 4.1 and 5.1).',
+    }),
+    icmpSourceV4: list(
+      text('ipv4', 'IPv4 address.'),
+      'Sources of ICMP errors whose sender has no IPv4 address (RFC 6791).',
+      {
+        default: [],
+      },
+    ),
+    icmpSourceV6: list(text('ipv6', 'IPv6 address.'), 'Source of ICMPv6 errors the translator itself makes.', {
+      default: [],
+    }),
+    threads: Type.Integer({
+      default: 0,
+      minimum: 0,
+      maximum: 64,
+      description: 'Packet threads; 0 means one per processor, at most 4.',
+    }),
+    fragmentMemory: text('size', 'Memory for fragments that wait for their first one.', { default: '4MiB' }),
+  },
+  'Header translation.',
+)
+
+const Dns64Rule = section(
+  {
+    prefix: text('nat64-prefix', 'Prefix to synthesise with.'),
+    clients: list(text('prefix', 'Client prefix.'), 'Clients the rule applies to.', { default: ['::/0', '0.0.0.0/0'] }),
+    ipv4: list(text('prefix4', 'IPv4 prefix.'), 'IPv4 destinations the rule applies to.', { default: ['0.0.0.0/0'] }),
+  },
+  'Chooses a synthesis prefix; the first rule that matches wins.',
+)
+
+const Dns64 = section(
+  {
+    listen: list(text('endpoint', '`ADDRESS:PORT`.'), 'Sockets to answer on, UDP and TCP.', {
+      minItems: 1,
+      default: ['[::]:53'],
+    }),
+    upstreams: list(text('endpoint', '`ADDRESS:PORT`.'), 'Recursive resolvers to ask, in order of preference.', {
+      minItems: 1,
+    }),
+    clients: list(text('prefix', 'Client prefix.'), 'Clients that are answered; others get REFUSED.', {
+      default: ['::1/128', '127.0.0.0/8'],
+    }),
+    prefixes: Type.Optional(
+      list(text('nat64-prefix', 'RFC 6052 prefix.'), 'Synthesis prefixes; the NAT64 prefixes when left out.', {
+        minItems: 1,
+      }),
+    ),
+    rules: list(Dns64Rule, 'Prefix by client and IPv4 range, before `prefixes`.', { default: [] }),
+    exclude: list(
+      text('prefix6', 'IPv6 prefix.'),
+      'AAAA records to ignore besides the synthesis prefixes (RFC 6147 section 5.1.4).',
+      {
+        default: ['::ffff:0:0/96'],
+      },
+    ),
+    synthesizePrivate: Type.Boolean({
+      default: false,
+      description: 'Synthesise from RFC 1918 and 100.64.0.0/10 addresses too.',
+    }),
+    bypass: list(text('domain', 'Domain; names below it match.'), 'Names that are never synthesised.', { default: [] }),
+    force: list(
+      text('domain', 'Domain; names below it match.'),
+      'Names that are synthesised although they have AAAA records.',
+      {
+        default: [],
+      },
+    ),
+    cacheSize: text('size', 'Upper bound of the answer cache.', { default: '64MiB' }),
+    rateLimit: Type.Integer({
+      default: 1000,
+      minimum: 0,
+      description: 'Queries per second per /56 or /24; 0 is unlimited.',
+    }),
+    upstreamTimeout: duration('Wait for an upstream before the next is asked.', '1s'),
+    tcpConnections: Type.Integer({ default: 256, minimum: 1, description: 'Simultaneous TCP clients.' }),
+    tcpIdleTimeout: duration('Idle TCP connections are closed after this long (RFC 7766).', '10s'),
+    queryLog: Type.Boolean({ default: false, description: 'Log each query at level info.' }),
+  },
+  'DNS64 (RFC 6147).',
+)
+
+const Advertisement = section(
+  {
+    interface: text('interface-name', 'Link to advertise on.'),
+    prefixes: list(text('prefix6', 'On-link autonomous prefix, a /64.'), 'Prefixes clients make addresses from.', {
+      default: [],
+    }),
+    rdnss: list(text('ipv6', 'Resolver address.'), 'Recursive DNS servers (RFC 8106).', { default: [] }),
+    pref64: Type.Optional(text('nat64-prefix', 'NAT64 prefix for clients (RFC 8781).')),
+    interval: duration('Longest time between unsolicited advertisements.', '10m'),
+    lifetime: duration('Router lifetime; 0s advertises no default route.', '30m'),
+  },
+  'Router advertisements by radvd.',
+)
+
+const Token = section(
+  {
+    name: Type.String({ minLength: 1, maxLength: 64, description: 'Who holds the token; appears in the log.' }),
+    sha256: text('sha256', 'SHA-256 of the token, 64 hexadecimal digits.'),
+    role: Type.Union([Type.Literal('admin'), Type.Literal('viewer')], { description: 'viewer may only read.' }),
+  },
+  'A bearer token.',
+)
+
+const Api = defaulted(
+  {
+    listen: list(text('endpoint', '`ADDRESS:PORT`.'), 'Sockets of the REST API.', { default: ['[::1]:8064'] }),
+    tokens: list(Token, 'Bearer tokens; the unix socket in the run directory needs none.', { default: [] }),
+  },
+  'REST API, metrics and OpenAPI.',
+)
+
+const Accounting = defaulted(
+  {
+    prefixLength: Type.Integer({
+      default: 128,
+      minimum: 1,
+      maximum: 128,
+      description: 'Clients are counted per prefix of this length.',
+    }),
+    clients: Type.Integer({
+      default: 4096,
+      minimum: 16,
+      maximum: 1_048_576,
+      description: 'Counted clients at most; the smallest counters give way.',
+    }),
+    top: Type.Integer({ default: 20, minimum: 1, maximum: 1000, description: 'Clients listed in status and metrics.' }),
+  },
+  'Packets and bytes per client.',
+)
+
+const Log = defaulted(
+  {
+    level: Type.Union(
+      (['trace', 'debug', 'info', 'warn', 'error'] as const).map((level) => Type.Literal(level)),
+      { default: 'info', description: 'Least severe level that is written.' },
+    ),
+  },
+  'JSON lines on standard error.',
+)
+
+export const ConfigSchema = section(
+  {
+    version: Type.Literal(1, { description: 'Version of this format.' }),
+    interfaces: list(Interface, 'Links the gateway uses.', { default: [] }),
+    nat64: Type.Optional(Nat64),
+    translation: Translation,
+    datapath: Type.Union([Type.Literal('auto'), Type.Literal('tun')], {
+      default: 'auto',
+      description: 'How packets are moved; auto takes the fastest that works.',
+    }),
+    dns64: Type.Optional(Dns64),
+    advertise: list(Advertisement, 'Router advertisements.', { default: [] }),
+    accounting: Accounting,
+    api: Api,
+    log: Log,
+  },
+  'sixgate configuration.',
+)
+
+/** A validated configuration: defaults filled in, every address, prefix and endpoint in canonical text. */
+export type Config = Static<typeof ConfigSchema>
+export type InterfaceConfig = Static<typeof Interface>
+export type PoolConfig = Static<typeof Pool>
+export type Nat64Config = Static<typeof Nat64>
+export type TranslationConfig = Static<typeof Translation>
+export type Dns64Config = Static<typeof Dns64>
+export type AdvertisementConfig = Static<typeof Advertisement>
+export type ApiConfig = Static<typeof Api>
+export type AccountingConfig = Static<typeof Accounting>

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * The data plane as the control plane sees it. The addon (native/addon.cc) implements it with packet threads
+ * that never enter JavaScript; tests use a fake. All addresses are canonical text, all times are seconds.
+ */
+export type Protocol = 'tcp' | 'udp' | 'icmp'
+
+/** What the translator needs; replaced whole and atomically by configure(). */
+export interface DataplaneConfig {
+  readonly prefixes: readonly string[]
+  readonly allowNonGlobal: boolean
+  readonly pools: readonly {
+    readonly addresses: readonly string[]
+    readonly firstPort: number
+    readonly lastPort: number
+    readonly clients: readonly string[]
+  }[]
+  readonly static: readonly { readonly protocol: Protocol; readonly inside: string; readonly outside: string }[]
+  readonly filtering: 'endpoint-independent' | 'address-dependent'
+  readonly timeouts: {
+    readonly tcpEstablished: number
+    readonly tcpTransitory: number
+    readonly tcpIncomingSyn: number
+    readonly udp: number
+    readonly icmp: number
+    readonly fragment: number
+  }
+  readonly lowestIpv6Mtu: number
+  readonly copyTrafficClass: boolean
+  readonly icmpSourceV4: readonly string[]
+  readonly icmpSourceV6: readonly string[]
+  readonly fragmentMemory: number
+  readonly accounting: { readonly prefixLength: number; readonly clients: number }
+}
+
+export interface DataplaneOptions {
+  /** Name of the TUN device, created persistent, with multi-queue and vnet header. */
+  readonly device: string
+  readonly mtu: number
+  readonly threads: number
+  /** The mapped session table; adopted when its layout, boot and namespace match. */
+  readonly sessionFile: string
+  readonly maxSessions: number
+  readonly config: DataplaneConfig
+}
+
+export interface SessionInfo {
+  readonly protocol: Protocol
+  /** `[address]:port` of the IPv6 client and of the IPv6 form of the server. */
+  readonly client6: string
+  readonly server6: string
+  /** `address:port` of the pool and of the IPv4 server. */
+  readonly pool4: string
+  readonly server4: string
+  readonly state: string
+  readonly expiresIn: number
+  readonly age: number
+  readonly packetsOut: number
+  readonly bytesOut: number
+  readonly packetsIn: number
+  readonly bytesIn: number
+}
+
+export interface BindingInfo {
+  readonly protocol: Protocol
+  readonly inside: string
+  readonly outside: string
+  readonly static: boolean
+  readonly sessions: number
+}
+
+export interface SessionFilter {
+  readonly protocol?: Protocol
+  /** Address or prefix, of the client or of the server in either family. */
+  readonly address?: string
+  readonly limit?: number
+}
+
+export interface ClientCounter {
+  readonly client: string
+  readonly packetsOut: number
+  readonly bytesOut: number
+  readonly packetsIn: number
+  readonly bytesIn: number
+}
+
+export interface DropCounter {
+  readonly reason: string
+  readonly sentence: string
+  readonly rfc: string
+  readonly packets: number
+}
+
+export interface DataplaneStatus {
+  readonly device: string
+  readonly datapath: 'tun'
+  readonly threads: number
+  /** Sessions taken over from the file at start. */
+  readonly adopted: number
+  /** Why the file was not adopted, when it was not. */
+  readonly adoption: string
+  readonly sessions: number
+  readonly bindings: number
+  readonly maxSessions: number
+  readonly packets64: number
+  readonly bytes64: number
+  readonly packets46: number
+  readonly bytes46: number
+  readonly dropped: number
+  readonly pools: readonly {
+    readonly addresses: readonly string[]
+    readonly portsUsed: number
+    readonly portsTotal: number
+  }[]
+}
+
+export interface Dataplane {
+  /** Replaces the configuration; sessions that it still allows live on, the others end. Returns how many ended. */
+  configure(config: DataplaneConfig): number
+  status(): DataplaneStatus
+  sessions(filter?: SessionFilter): readonly SessionInfo[]
+  bindings(filter?: SessionFilter): readonly BindingInfo[]
+  drops(): readonly DropCounter[]
+  clients(top: number): readonly ClientCounter[]
+  /** Stops the threads. `keep` leaves the TUN device and the session file for a successor. Idempotent. */
+  close(options?: { readonly keep?: boolean }): void
+}
+
+export type OpenDataplane = (options: DataplaneOptions) => Dataplane
