@@ -90,6 +90,8 @@ export interface Fault {
   readonly path: string
   readonly message: string
   readonly remedy?: string
+  /** The line of the file it was read from. */
+  readonly line?: number
 }
 
 export interface ErrorDetails {

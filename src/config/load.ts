@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+/** From text or data to a Config: complete, canonical, frozen; or every fault at once. */
+import { stringify } from 'yaml'
+import { type Fault, GatewayError } from '../errors.ts'
+import { crossCheck } from './check.ts'
+import { type Config, ConfigSchema } from './schema.ts'
+import { validate } from './validate.ts'
+import { readYaml } from './yaml.ts'
+
+/** Reads YAML; `origin` (a file name) begins the message of a syntax error. */
+export function loadConfig(text: string, origin = 'configuration'): Config {
+  const { value, lineOf } = readYaml(text, origin)
+  return checked(value, (fault) => {
+    const line = lineOf(fault.path)
+    return line === undefined ? fault : { ...fault, line }
+  })
+}
+
+/** The same for data that was JSON. */
+export function validateConfig(value: unknown): Config {
+  return checked(value, (fault) => fault)
+}
+
+/** YAML whose reload equals the configuration. */
+export function renderConfig(config: Config): string {
+  return stringify(config, { version: '1.2', schema: 'core', lineWidth: 0, aliasDuplicateObjects: false })
+}
+
+function checked(value: unknown, locate: (fault: Fault) => Fault): Config {
+  const { value: canonical, faults } = validate(ConfigSchema, value)
+  // The keys are compared only when each is right by itself: what follows from a fault is no news.
+  if (faults.length === 0) faults.push(...crossCheck(canonical as Config))
+  if (faults.length > 0)
+    throw new GatewayError('CONFIG_INVALID', { detail: summary(faults), faults: faults.map(locate) })
+  return deepFreeze(canonical as Config)
+}
+
+function summary(faults: readonly Fault[]): string {
+  const [first] = faults
+  const more = faults.length > 1 ? ` (and ${faults.length - 1} more)` : ''
+  return `${first?.path || 'the whole'} ${first?.message}${more}`
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null) {
+    for (const child of Object.values(value)) deepFreeze(child)
+    Object.freeze(value)
+  }
+  return value
+}
