@@ -33,7 +33,7 @@ function duration(description: string, fallback: string) {
 const Interface = section(
   {
     name: text('interface-name', 'Kernel name of the link, or the name to give a VLAN.'),
-    role: Type.Union([Type.Literal('inside'), Type.Literal('outside')], {
+    role: Type.Enum(['inside', 'outside'], {
       description: 'inside faces the IPv6-only clients, outside the IPv4 internet.',
     }),
     addresses: Type.Optional(
@@ -68,7 +68,7 @@ const Pool = section(
 
 const StaticBinding = section(
   {
-    protocol: Type.Union([Type.Literal('tcp'), Type.Literal('udp'), Type.Literal('icmp')], {
+    protocol: Type.Enum(['tcp', 'udp', 'icmp'], {
       description: 'Protocol; for icmp the port is the query identifier.',
     }),
     inside: text('endpoint6', 'IPv6 transport address `[ADDRESS]:PORT`.'),
@@ -101,7 +101,7 @@ const Nat64 = section(
     }),
     pools: list(Pool, 'IPv4 pools.', { minItems: 1 }),
     static: list(StaticBinding, 'Static bindings (port forwarding).', { default: [] }),
-    filtering: Type.Union([Type.Literal('endpoint-independent'), Type.Literal('address-dependent')], {
+    filtering: Type.Enum(['endpoint-independent', 'address-dependent'], {
       default: 'endpoint-independent',
       description: 'Who may reach a binding from outside (RFC 4787 section 5, RFC 5382 REQ-3).',
     }),
@@ -227,7 +227,7 @@ const Token = section(
   {
     name: Type.String({ minLength: 1, maxLength: 64, description: 'Who holds the token; appears in the log.' }),
     sha256: text('sha256', 'SHA-256 of the token, 64 hexadecimal digits.'),
-    role: Type.Union([Type.Literal('admin'), Type.Literal('viewer')], { description: 'viewer may only read.' }),
+    role: Type.Enum(['admin', 'viewer'], { description: 'viewer may only read.' }),
   },
   'A bearer token.',
 )
@@ -261,10 +261,10 @@ const Accounting = defaulted(
 
 const Log = defaulted(
   {
-    level: Type.Union(
-      (['trace', 'debug', 'info', 'warn', 'error'] as const).map((level) => Type.Literal(level)),
-      { default: 'info', description: 'Least severe level that is written.' },
-    ),
+    level: Type.Enum(['trace', 'debug', 'info', 'warn', 'error'], {
+      default: 'info',
+      description: 'Least severe level that is written.',
+    }),
   },
   'JSON lines on standard error.',
 )
@@ -275,7 +275,7 @@ export const ConfigSchema = section(
     interfaces: list(Interface, 'Links the gateway uses.', { default: [] }),
     nat64: Type.Optional(Nat64),
     translation: Translation,
-    datapath: Type.Union([Type.Literal('auto'), Type.Literal('tun')], {
+    datapath: Type.Enum(['auto', 'tun'], {
       default: 'auto',
       description: 'How packets are moved; auto takes the fastest that works.',
     }),

@@ -20,7 +20,7 @@ export interface Node {
   readonly required?: readonly string[]
   readonly items?: Node
   readonly minItems?: number
-  readonly anyOf?: readonly Node[]
+  readonly enum?: readonly string[]
   readonly const?: string | number
   readonly format?: string
   readonly minimum?: number
@@ -46,7 +46,7 @@ function walk(node: Node, value: unknown, path: string, report: Report): unknown
     report(path, 'has no value', path === '' ? 'Write at least `version: 1`.' : 'Write a value, or leave the key out.')
     return undefined
   }
-  if (node.anyOf || node.const !== undefined) return oneOf(node.anyOf ?? [node], value, path, report)
+  if (node.enum || node.const !== undefined) return oneOf(node.enum ?? [node.const], value, path, report)
   switch (node.type) {
     case 'object':
       return object(node, value, path, report)
@@ -149,9 +149,8 @@ function integer(node: Node, value: unknown, path: string, report: Report): unkn
   return value
 }
 
-function oneOf(branches: readonly Node[], value: unknown, path: string, report: Report): unknown {
-  const allowed = branches.map((branch) => branch.const)
-  if (allowed.includes(value as string | number)) return value
+function oneOf(allowed: readonly unknown[], value: unknown, path: string, report: Report): unknown {
+  if (allowed.includes(value)) return value
   const close = typeof value === 'string' ? nearest(value, allowed.map(String)) : undefined
   const choice = allowed.length === 1 ? `Write ${allowed[0]}.` : `Write one of ${allowed.join(', ')}.`
   report(path, `is ${show(value)}`, close && allowed.length > 1 ? `Did you mean ${close}? ${choice}` : choice)
@@ -180,7 +179,7 @@ function keysOf(node: Node): string {
 /** A value that the node would take, for remedies. */
 export function example(node: Node): string {
   if (node.const !== undefined) return String(node.const)
-  if (node.anyOf) return example(node.anyOf[0] ?? {})
+  if (node.enum) return node.enum[0] ?? ''
   if (node.format) return FORMATS[node.format]?.example ?? ''
   if (node.type === 'array') return `[${example(node.items ?? {})}]`
   if (node.type === 'object')
