@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The addon: each part registers its classes. JavaScript validates, C++ asserts. */
+#include "addon.h"
+
+#include "datagram.h"
+
+static Napi::Object initialise(Napi::Env env, Napi::Object exports)
+{
+	register_datagram(env, exports);
+#if __has_include("dataplane.cc")
+	register_dataplane(env, exports);
+#endif
+	return exports;
+}
+
+NODE_API_MODULE(sixgate, initialise)
