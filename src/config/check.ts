@@ -1,16 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
+/** The rules between the keys of a configuration: what each key allows by itself and together cannot work. */
 import type { Fault } from '../errors.ts'
+import { interfaceChecks } from './check-interfaces.ts'
+import { nat64Checks } from './check-nat64.ts'
+import { serviceChecks } from './check-services.ts'
 import type { Config } from './schema.ts'
 
-/** What is wrong between the keys of a configuration, without a look at the host. */
-export function crossCheck(config: Config): Fault[] {
-  return config.dns64 && !config.nat64 && !config.dns64.prefixes
-    ? [
-        {
-          path: '/dns64/prefixes',
-          message: 'is missing, and there is no nat64 to take it from',
-          remedy: 'Add prefixes: ["64:ff9b::/96"]',
-        },
-      ]
-    : []
+export { checkPoolsAgainstHost } from './check-nat64.ts'
+
+export type Report = (path: string, message: string, remedy: string) => void
+
+export interface Check {
+  /** The keys the rule reads. It runs only when all of them are sound: what follows from a fault is no news. */
+  readonly needs: readonly string[]
+  run(config: Config, report: Report): void
+}
+
+const CHECKS: readonly Check[] = [...interfaceChecks, ...nat64Checks, ...serviceChecks]
+
+/** Every fault between keys that can be told without a look at the host; `broken` are paths already at fault. */
+export function crossCheck(config: Config, broken: readonly string[] = []): Fault[] {
+  const faults: Fault[] = []
+  const sound = (need: string) => !broken.some((path) => within(path, need) || within(need, path))
+  for (const check of CHECKS)
+    if (check.needs.every(sound)) check.run(config, (path, message, remedy) => faults.push({ path, message, remedy }))
+  return faults
+}
+
+function within(path: string, parent: string): boolean {
+  return path === parent || path.startsWith(`${parent}/`)
 }

@@ -27,9 +27,8 @@ export function renderConfig(config: Config): string {
 }
 
 function checked(value: unknown, locate: (fault: Fault) => Fault): Config {
-  const { value: canonical, faults } = validate(ConfigSchema, value)
-  // The keys are compared only when each is right by itself: what follows from a fault is no news.
-  if (faults.length === 0) faults.push(...crossCheck(canonical as Config))
+  const { value: canonical, faults, broken } = validate(ConfigSchema, value)
+  faults.push(...crossCheck(canonical as Config, broken))
   if (faults.length > 0)
     throw new GatewayError('CONFIG_INVALID', { detail: summary(faults), faults: faults.map(locate) })
   return deepFreeze(canonical as Config)

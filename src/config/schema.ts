@@ -26,8 +26,9 @@ function list<T extends TSchema>(items: T, description: string, extra: Record<st
   return Type.Array(items, { description, ...extra })
 }
 
-function duration(description: string, fallback: string) {
-  return text('duration', description, { default: fallback })
+/** `atLeast` and `atMost` bound a duration or a size. */
+function duration(description: string, fallback: string, bounds: { atLeast: string; atMost?: string }) {
+  return text('duration', description, { default: fallback, ...bounds })
 }
 
 const Interface = section(
@@ -55,12 +56,18 @@ const Interface = section(
 
 const Pool = section(
   {
-    addresses: list(text('prefix4', 'IPv4 address or prefix.'), 'IPv4 addresses that clients share.', { minItems: 1 }),
-    ports: text('port-range', 'Ports and ICMP identifiers the pool may use.', { default: '1024-65535' }),
-    clients: list(text('prefix6', 'IPv6 prefix.'), 'Clients that use this pool; the longest match wins.', {
-      default: ['::/0'],
+    addresses: list(text('prefix4', 'IPv4 prefix, or one address.'), 'IPv4 addresses that clients share.', {
       minItems: 1,
     }),
+    ports: text('port-range', 'Ports and ICMP identifiers the pool may use.', { default: '1024-65535' }),
+    clients: list(
+      text('prefix6', 'IPv6 prefix, or one address.'),
+      'Clients that use this pool; the longest match wins.',
+      {
+        default: ['::/0'],
+        minItems: 1,
+      },
+    ),
     announce: Type.Boolean({ default: false, description: 'Answer ARP for the pool on the outside links.' }),
   },
   'A set of IPv4 transport addresses (pool4).',
@@ -79,12 +86,12 @@ const StaticBinding = section(
 
 const Timeouts = defaulted(
   {
-    tcpEstablished: duration('TCP_EST, at least 2h4m by RFC 5382 REQ-5.', '2h4m'),
-    tcpTransitory: duration('TCP_TRANS, at least 4m by RFC 5382 REQ-5.', '4m'),
-    tcpIncomingSyn: duration('TCP_INCOMING_SYN, 6s by RFC 6146 section 4.', '6s'),
-    udp: duration('UDP_DEFAULT, at least 2m by RFC 4787 REQ-5.', '5m'),
-    icmp: duration('ICMP_DEFAULT, 60s by RFC 5508 REQ-2.', '1m'),
-    fragment: duration('FRAGMENT_MIN, at least 2s by RFC 6146 section 4.', '2s'),
+    tcpEstablished: duration('TCP_EST; RFC 5382 REQ-5 asks for 2h4m or more.', '2h4m', { atLeast: '1s' }),
+    tcpTransitory: duration('TCP_TRANS; RFC 5382 REQ-5 asks for 4m or more.', '4m', { atLeast: '1s' }),
+    tcpIncomingSyn: duration('TCP_INCOMING_SYN, 6s by RFC 6146 section 4.', '6s', { atLeast: '1s' }),
+    udp: duration('UDP_DEFAULT, at least 2m by RFC 4787 REQ-5.', '5m', { atLeast: '2m' }),
+    icmp: duration('ICMP_DEFAULT; RFC 5508 REQ-2 asks for 60s or more.', '1m', { atLeast: '1s' }),
+    fragment: duration('FRAGMENT_MIN, at least 2s by RFC 6146 section 4.', '2s', { atLeast: '2s' }),
   },
   'Session lifetimes.',
 )
@@ -100,7 +107,7 @@ const Nat64 = section(
       description: 'Let the well-known prefix carry non-global IPv4 addresses (RFC 6052 section 3.1 forbids it).',
     }),
     pools: list(Pool, 'IPv4 pools.', { minItems: 1 }),
-    static: list(StaticBinding, 'Static bindings (port forwarding).', { default: [] }),
+    static: list(StaticBinding, 'Static bindings (port forwarding).', { default: [], maxItems: 65536 }),
     filtering: Type.Enum(['endpoint-independent', 'address-dependent'], {
       default: 'endpoint-independent',
       description: 'Who may reach a binding from outside (RFC 4787 section 5, RFC 5382 REQ-3).',
@@ -144,7 +151,11 @@ const Translation = defaulted(
       maximum: 64,
       description: 'Packet threads; 0 means one per processor, at most 4.',
     }),
-    fragmentMemory: text('size', 'Memory for fragments that wait for their first one.', { default: '4MiB' }),
+    fragmentMemory: text('size', 'Memory for fragments that wait for their first one.', {
+      default: '4MiB',
+      atLeast: '64KiB',
+      atMost: '1GiB',
+    }),
   },
   'Header translation.',
 )
@@ -152,8 +163,12 @@ const Translation = defaulted(
 const Dns64Rule = section(
   {
     prefix: text('nat64-prefix', 'Prefix to synthesise with.'),
-    clients: list(text('prefix', 'Client prefix.'), 'Clients the rule applies to.', { default: ['::/0', '0.0.0.0/0'] }),
-    ipv4: list(text('prefix4', 'IPv4 prefix.'), 'IPv4 destinations the rule applies to.', { default: ['0.0.0.0/0'] }),
+    clients: list(text('prefix', 'Prefix, or one address.'), 'Clients the rule applies to.', {
+      default: ['::/0', '0.0.0.0/0'],
+    }),
+    ipv4: list(text('prefix4', 'IPv4 prefix, or one address.'), 'IPv4 destinations the rule applies to.', {
+      default: ['0.0.0.0/0'],
+    }),
   },
   'Chooses a synthesis prefix; the first rule that matches wins.',
 )
@@ -167,7 +182,7 @@ const Dns64 = section(
     upstreams: list(text('endpoint', '`ADDRESS:PORT`.'), 'Recursive resolvers to ask, in order of preference.', {
       minItems: 1,
     }),
-    clients: list(text('prefix', 'Client prefix.'), 'Clients that are answered; others get REFUSED.', {
+    clients: list(text('prefix', 'Prefix, or one address.'), 'Clients that are answered; others get REFUSED.', {
       default: ['::1/128', '127.0.0.0/8'],
     }),
     prefixes: Type.Optional(
@@ -177,7 +192,7 @@ const Dns64 = section(
     ),
     rules: list(Dns64Rule, 'Prefix by client and IPv4 range, before `prefixes`.', { default: [] }),
     exclude: list(
-      text('prefix6', 'IPv6 prefix.'),
+      text('prefix6', 'IPv6 prefix, or one address.'),
       'AAAA records to ignore besides the synthesis prefixes (RFC 6147 section 5.1.4).',
       {
         default: ['::ffff:0:0/96'],
@@ -195,15 +210,18 @@ const Dns64 = section(
         default: [],
       },
     ),
-    cacheSize: text('size', 'Upper bound of the answer cache.', { default: '64MiB' }),
+    cacheSize: text('size', 'Upper bound of the answer cache.', { default: '64MiB', atLeast: '64KiB' }),
     rateLimit: Type.Integer({
       default: 1000,
       minimum: 0,
       description: 'Queries per second per /56 or /24; 0 is unlimited.',
     }),
-    upstreamTimeout: duration('Wait for an upstream before the next is asked.', '1s'),
+    upstreamTimeout: duration('Wait for an upstream before the next is asked.', '1s', {
+      atLeast: '10ms',
+      atMost: '1m',
+    }),
     tcpConnections: Type.Integer({ default: 256, minimum: 1, description: 'Simultaneous TCP clients.' }),
-    tcpIdleTimeout: duration('Idle TCP connections are closed after this long (RFC 7766).', '10s'),
+    tcpIdleTimeout: duration('Idle TCP connections are closed after this long (RFC 7766).', '10s', { atLeast: '1s' }),
     queryLog: Type.Boolean({ default: false, description: 'Log each query at level info.' }),
   },
   'DNS64 (RFC 6147).',
@@ -217,8 +235,14 @@ const Advertisement = section(
     }),
     rdnss: list(text('ipv6', 'Resolver address.'), 'Recursive DNS servers (RFC 8106).', { default: [] }),
     pref64: Type.Optional(text('nat64-prefix', 'NAT64 prefix for clients (RFC 8781).')),
-    interval: duration('Longest time between unsolicited advertisements.', '10m'),
-    lifetime: duration('Router lifetime; 0s advertises no default route.', '30m'),
+    interval: duration('Longest time between unsolicited advertisements (RFC 4861 section 6.2.1).', '10m', {
+      atLeast: '4s',
+      atMost: '30m',
+    }),
+    lifetime: duration('Router lifetime, at least the interval; 0s advertises no default route.', '30m', {
+      atLeast: '0s',
+      atMost: '2h30m',
+    }),
   },
   'Router advertisements by radvd.',
 )

@@ -10,6 +10,7 @@ import type { TSchema } from 'typebox'
 import { type Fault, GatewayError } from '../errors.ts'
 import { FORMATS } from './formats.ts'
 import { nearest } from './nearest.ts'
+import { parseDuration, parseSize } from './units.ts'
 
 /** The keywords of JSON Schema that src/config/schema.ts uses. */
 export interface Node {
@@ -20,6 +21,7 @@ export interface Node {
   readonly required?: readonly string[]
   readonly items?: Node
   readonly minItems?: number
+  readonly maxItems?: number
   readonly enum?: readonly string[]
   readonly const?: string | number
   readonly format?: string
@@ -27,17 +29,34 @@ export interface Node {
   readonly maximum?: number
   readonly minLength?: number
   readonly maxLength?: number
+  /** Bounds of a duration or a size, as text. */
+  readonly atLeast?: string
+  readonly atMost?: string
 }
 
-/** Lists longer than this are refused; the largest sensible one is some thousands of static bindings. */
-const MAX_ITEMS = 65_536
+/** A list without a `maxItems` ends here. */
+const MAX_ITEMS = 4096
+
+const UNKNOWN_KEY = 'is not a key that is known here'
 
 type Report = (path: string, message: string, remedy: string) => void
 
-export function validate(schema: TSchema, value: unknown): { readonly value: unknown; readonly faults: Fault[] } {
+export interface Validated {
+  /** Canonical and complete, except at the broken paths. */
+  readonly value: unknown
+  readonly faults: Fault[]
+  /** Paths whose value is not to be used; an unknown key breaks nothing. */
+  readonly broken: string[]
+}
+
+export function validate(schema: TSchema, input: unknown): Validated {
   const faults: Fault[] = []
-  const result = walk(schema as Node, value, '', (path, message, remedy) => faults.push({ path, message, remedy }))
-  return { value: result, faults }
+  const broken: string[] = []
+  const value = walk(schema as Node, input, '', (path, message, remedy) => {
+    faults.push({ path, message, remedy })
+    if (message !== UNKNOWN_KEY) broken.push(path)
+  })
+  return { value, faults, broken }
 }
 
 /** The value in canonical form; what is faulty is reported and left out. */
@@ -88,7 +107,7 @@ function object(node: Node, value: unknown, path: string, report: Report): unkno
 function unknownKey(key: string, known: readonly string[], path: string, report: Report): void {
   const close = nearest(key, known)
   const remedy = close ? `Did you mean ${close}?` : `Write one of ${known.join(', ')}.`
-  report(`${path}/${escape(key)}`, 'is not a key that is known here', remedy)
+  report(`${path}/${escape(key)}`, UNKNOWN_KEY, remedy)
 }
 
 function array(node: Node, value: unknown, path: string, report: Report): unknown {
@@ -97,10 +116,8 @@ function array(node: Node, value: unknown, path: string, report: Report): unknow
     return wrongType(value, path, report, 'must be a list', `Write a list, as in [${example(items)}].`)
   if (value.length < (node.minItems ?? 0))
     report(path, 'is an empty list', `Write at least one, as in [${example(items)}].`)
-  if (value.length > MAX_ITEMS) {
-    report(path, `has ${value.length} entries`, `Write at most ${MAX_ITEMS}.`)
-    return undefined
-  }
+  const most = node.maxItems ?? MAX_ITEMS
+  if (value.length > most) return void report(path, `has ${value.length} entries`, `Write at most ${most}.`)
   return value.map((item, index) => walk(items, item ?? null, `${path}/${index}`, report))
 }
 
@@ -119,24 +136,34 @@ function string(node: Node, value: unknown, path: string, report: Report): unkno
           : `Write it in quotes, as in "${shape}".`,
     )
   if (typeof value !== 'string') return wrongType(value, path, report, 'must be text', `Write text, as in "${shape}".`)
-  if (node.format !== undefined) return formatted(node.format, value, path, report)
+  if (node.format !== undefined) return formatted(node, node.format, value, path, report)
   if (value.length < (node.minLength ?? 0)) report(path, 'is empty', `Write at least ${node.minLength} character.`)
   if (value.length > (node.maxLength ?? Number.POSITIVE_INFINITY))
     report(path, `is ${value.length} characters long`, `Write at most ${node.maxLength}.`)
   return value
 }
 
-function formatted(name: string, value: string, path: string, report: Report): unknown {
+function formatted(node: Node, name: string, value: string, path: string, report: Report): unknown {
   const format = FORMATS[name]
   if (!format) throw new TypeError(`the schema has a format that is not known: ${name}`)
   try {
-    return format.canonical(value)
+    const canonical = format.canonical(value)
+    return withinBounds(node, canonical, path, report) ? canonical : undefined
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error
     const fault = error.faults[0]
     report(path, fault?.message ?? error.message, fault?.remedy ?? `Write ${format.example}.`)
     return undefined
   }
+}
+
+function withinBounds(node: Node, text: string, path: string, report: Report): boolean {
+  const measure = node.format === 'size' ? parseSize : parseDuration
+  const tooLow = node.atLeast !== undefined && measure(text) < measure(node.atLeast)
+  const tooHigh = node.atMost !== undefined && measure(text) > measure(node.atMost)
+  if (tooLow) report(path, `is ${text}, less than ${node.atLeast}`, `Write ${node.atLeast} or more.`)
+  if (tooHigh) report(path, `is ${text}, more than ${node.atMost}`, `Write ${node.atMost} or less.`)
+  return !tooLow && !tooHigh
 }
 
 function integer(node: Node, value: unknown, path: string, report: Report): unknown {
@@ -183,7 +210,8 @@ export function example(node: Node): string {
   if (node.format) return FORMATS[node.format]?.example ?? ''
   if (node.type === 'array') return `[${example(node.items ?? {})}]`
   if (node.type === 'object')
-    return `{ ${(node.required ?? [])
+    return `{ ${Object.keys(node.properties ?? {})
+      .filter((key) => node.required?.includes(key) && node.properties?.[key]?.default === undefined)
       .slice(0, 3)
       .map((key) => `${key}: …`)
       .join(', ')} }`

@@ -25,25 +25,24 @@ export class Address {
   readonly family: Family
   readonly value: bigint
   readonly zone?: string
-  readonly #text: string
+  #text: string | undefined
 
   constructor(family: Family, value: bigint, zone?: string) {
     if (value < 0n || value >> BigInt(WIDTH[family]) !== 0n) throw new RangeError(`no IPv${family} address: ${value}`)
     this.family = family
     this.value = value
     if (zone !== undefined) this.zone = zone
-    const text = family === 4 ? printIPv4(value) : printIPv6(value)
-    this.#text = zone === undefined ? text : `${text}%${zone}`
     Object.freeze(this)
   }
 
   /** The canonical text: RFC 5952 for IPv6, dotted decimal for IPv4. */
   toString(): string {
+    this.#text ??= printAddress(this)
     return this.#text
   }
 
   toJSON(): string {
-    return this.#text
+    return this.toString()
   }
 
   equals(other: Address): boolean {
@@ -351,6 +350,11 @@ function count(number: number, noun: string): string {
 /** Checked groups, with or without `::`, to a value: the library's part. */
 function readGroups(text: string): bigint {
   return BigInt(`0x${Buffer.from(ip6addr.parse(text).toBuffer(Buffer.alloc(16))).toString('hex')}`)
+}
+
+function printAddress({ family, value, zone }: Address): string {
+  const text = family === 4 ? printIPv4(value) : printIPv6(value)
+  return zone === undefined ? text : `${text}%${zone}`
 }
 
 function printIPv4(value: bigint): string {

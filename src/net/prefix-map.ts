@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Address, type Family, Prefix } from './address.ts'
 
-interface Entry<T> {
+export interface PrefixEntry<T> {
   readonly prefix: Prefix
-  value: T
+  readonly value: T
 }
 
 /** The prefixes of one length; `shift` takes an address to its key. */
 interface Level<T> {
   readonly length: number
   readonly shift: bigint
-  readonly entries: Map<bigint, Entry<T>>
+  readonly entries: Map<bigint, PrefixEntry<T>>
 }
 
 /**
@@ -46,18 +46,27 @@ export class PrefixMap<T> {
 
   /** The value of the longest prefix that contains the address. */
   get(address: Address): T | undefined {
-    return this.lookup(address)?.value
+    for (const level of this.#levels[address.family]) {
+      const entry = level.entries.get(address.value >> level.shift)
+      if (entry) return entry.value
+    }
+    return undefined
   }
 
   /** The longest prefix that contains the address or prefix, with its value. */
-  lookup(what: Address | Prefix): { readonly prefix: Prefix; readonly value: T } | undefined {
+  lookup(what: Address | Prefix): PrefixEntry<T> | undefined {
+    for (const entry of this.matches(what)) return entry
+    return undefined
+  }
+
+  /** Every prefix that contains the address or prefix, longest first. */
+  *matches(what: Address | Prefix): Generator<PrefixEntry<T>> {
     const [address, atMost] = what instanceof Prefix ? [what.address, what.length] : [what, 128]
     for (const level of this.#levels[what.family]) {
       if (level.length > atMost) continue
       const entry = level.entries.get(address.value >> level.shift)
-      if (entry) return entry
+      if (entry) yield entry
     }
-    return undefined
   }
 
   /** The value stored under exactly this prefix. */

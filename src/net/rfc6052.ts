@@ -85,12 +85,18 @@ const NON_GLOBAL = [
  */
 const GLOBAL = ['192.0.0.9/32', '192.0.0.10/32', '192.0.0.170/31'].map(parsePrefix)
 
-/** Whether the well-known prefix must not represent this address (RFC 6052 section 3.1). */
-export function isNonGlobal(ipv4: Address): boolean {
-  return NON_GLOBAL.some((range) => range.contains(ipv4)) && !GLOBAL.some((range) => range.contains(ipv4))
+/** Whether this address, or any of this prefix, must not appear under the well-known prefix (RFC 6052 section 3.1). */
+export function isNonGlobal(ipv4: Address | Prefix): boolean {
+  const ranges = NON_GLOBAL.filter((range) => (ipv4 instanceof Prefix ? range.overlaps(ipv4) : range.contains(ipv4)))
+  return ranges.length > 0 && !GLOBAL.some((range) => range.contains(ipv4))
 }
 
-/** Whether the rule of RFC 6052 section 3.1 forbids this address under this prefix. */
-export function forbidsUnder(prefix: Prefix, ipv4: Address, allowNonGlobal: boolean): boolean {
+/** Whether no address of the IPv4 prefix may appear under the well-known prefix. */
+export function isWhollyNonGlobal(ipv4: Prefix): boolean {
+  return NON_GLOBAL.some((range) => range.contains(ipv4)) && !GLOBAL.some((range) => range.overlaps(ipv4))
+}
+
+/** Whether RFC 6052 section 3.1 forbids this address, or any of this IPv4 prefix, under this translation prefix. */
+export function forbidsUnder(prefix: Prefix, ipv4: Address | Prefix, allowNonGlobal: boolean): boolean {
   return !allowNonGlobal && prefix.equals(WELL_KNOWN_PREFIX) && isNonGlobal(ipv4)
 }
