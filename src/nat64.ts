@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Stateful NAT64: what the kernel must do so that packets reach the translator, and what the translator is told. */
+import { availableParallelism } from 'node:os'
+import { parsePortRange } from './config/formats.ts'
+import type { Config, Nat64Config } from './config/schema.ts'
+import { parseDuration, parseSize } from './config/units.ts'
+import type { Fault } from './errors.ts'
+import { type Feature, type Host, type Names, ownIpv4, within } from './feature.ts'
+import { parseAddress, parsePrefix } from './net/address.ts'
+import type { DataplaneConfig, DataplaneOptions } from './system/dataplane.ts'
+import { type Desired, NOTHING } from './system/reconcile.ts'
+import { deviceSysctl } from './system/sysctl.ts'
+import { MAIN_TABLE, type Resource, type Sysctl } from './system/system.ts'
+
+/**
+ * The largest a TUN device takes. Only the egress links and the translator bound the size of a packet: a smaller
+ * value here would have the kernel answer "too big" with a number that is about nothing.
+ */
+export const DEVICE_MTU = 65535
+
+/** Packets the device holds while the translator is busy or away. */
+const QUEUE_LENGTH = 4096
+
+/** More packet threads than this gain nothing: the kernel's side is the limit. */
+const MAX_THREADS = 4
+
+/** Proxy entries are one per address; a larger pool is routed. */
+const MAX_ANNOUNCED = 1024
+
+function timeoutsOf({ timeouts }: Nat64Config): DataplaneConfig['timeouts'] {
+  return {
+    tcpEstablished: parseDuration(timeouts.tcpEstablished),
+    tcpTransitory: parseDuration(timeouts.tcpTransitory),
+    tcpIncomingSyn: parseDuration(timeouts.tcpIncomingSyn),
+    udp: parseDuration(timeouts.udp),
+    icmp: parseDuration(timeouts.icmp),
+    fragment: parseDuration(timeouts.fragment),
+  }
+}
+
+/** Global addresses of the links of one role, for errors the translator sends in the gateway's name. */
+function addressesOfRole(config: Config, host: Host, role: 'inside' | 'outside', family: 4 | 6): string[] {
+  return config.interfaces
+    .filter((link) => link.role === role)
+    .flatMap(({ name, addresses = [] }) => [
+      ...addresses.map((text) => text.split('/')[0] ?? ''),
+      ...(host.links.find((link) => link.name === name)?.addresses ?? []).map(({ address }) => address),
+    ])
+    .filter((text) => text.includes(':') === (family === 6) && !/^fe[89ab]/.test(text))
+}
+
+export function dataplaneConfig(config: Config, host: Host): DataplaneConfig | undefined {
+  const { nat64, translation, accounting } = config
+  if (!nat64) return undefined
+  const or = (given: readonly string[], role: 'inside' | 'outside', family: 4 | 6) =>
+    given.length > 0 ? given : addressesOfRole(config, host, role, family).slice(0, 1)
+  return {
+    prefixes: nat64.prefixes,
+    allowNonGlobal: nat64.allowNonGlobal,
+    pools: nat64.pools.map(({ addresses, ports, clients }) => {
+      const { first, last } = parsePortRange(ports)
+      return { addresses, firstPort: first, lastPort: last, clients }
+    }),
+    static: nat64.static,
+    filtering: nat64.filtering,
+    timeouts: timeoutsOf(nat64),
+    lowestIpv6Mtu: translation.lowestIpv6Mtu,
+    copyTrafficClass: translation.copyTrafficClass,
+    icmpSourceV4: or(translation.icmpSourceV4, 'outside', 4),
+    icmpSourceV6: or(translation.icmpSourceV6, 'inside', 6),
+    fragmentMemory: parseSize(translation.fragmentMemory),
+    accounting: { prefixLength: accounting.prefixLength, clients: accounting.clients },
+  }
+}
+
+export function dataplaneOptions(config: Config, host: Host, names: Names): DataplaneOptions | undefined {
+  const plane = dataplaneConfig(config, host)
+  if (!plane || !config.nat64) return undefined
+  return {
+    device: names.device,
+    mtu: DEVICE_MTU,
+    threads: config.translation.threads || Math.min(availableParallelism(), MAX_THREADS),
+    sessionFile: `${names.runDirectory}/sessions`,
+    maxSessions: config.nat64.maxSessions,
+    config: plane,
+  }
+}
+
+function sysctl(value: string, name: string): Sysctl {
+  return { kind: 'sysctl', name, value }
+}
+
+function deviceResources({ device }: Names, host: Host): Resource[] {
+  // The kernel uses the larger of `all` and the device's own: where `all` is strict only loose (2) can soften it,
+  // for the source of a packet from the translator may be an address of this host.
+  const reversePath = host.sysctls['net.ipv4.conf.all.rp_filter'] === '1' ? '2' : '0'
+  return [
+    { kind: 'tun', dev: device },
+    { kind: 'link', dev: device, attribute: 'addrgenmode', value: 'none' },
+    { kind: 'link', dev: device, attribute: 'mtu', value: String(DEVICE_MTU) },
+    { kind: 'link', dev: device, attribute: 'txqueuelen', value: String(QUEUE_LENGTH) },
+    sysctl('0', deviceSysctl('net.ipv6.conf', device, 'disable_ipv6')),
+    sysctl('0', deviceSysctl('net.ipv6.conf', device, 'accept_ra')),
+    sysctl(reversePath, deviceSysctl('net.ipv4.conf', device, 'rp_filter')),
+    sysctl('1', deviceSysctl('net.ipv4.conf', device, 'accept_local')),
+    sysctl('0', deviceSysctl('net.ipv4.conf', device, 'send_redirects')),
+    { kind: 'link', dev: device, attribute: 'up', value: 'up' },
+  ]
+}
+
+function routes(nat64: Nat64Config, { device: dev }: Names, own: ReadonlySet<string>): Resource[] {
+  const route = (prefix: string): Resource => {
+    const family = prefix.includes(':') ? 6 : 4
+    return { kind: 'route', family, prefix, dev, table: MAIN_TABLE, metric: family === 6 ? 1024 : 0 }
+  }
+  const pools = nat64.pools.flatMap(({ addresses }) => addresses)
+  return [
+    ...nat64.prefixes,
+    ...pools.filter((pool) => !(pool.endsWith('/32') && within(parsePrefix(pool), own).length)),
+  ]
+    .filter((prefix, index, all) => all.indexOf(prefix) === index)
+    .map(route)
+}
+
+/** Without those that lie in another: nftables refuses intervals that overlap. */
+function outermost(texts: readonly string[]): string[] {
+  const prefixes = [...new Set(texts)].map(parsePrefix)
+  return prefixes.filter((one) => !prefixes.some((other) => other !== one && other.contains(one))).map(String)
+}
+
+/**
+ * Packets that were translated once and are routed to the translator again are lost here, counted: a hairpin turns
+ * inside the translator. What is forwarded through it is not tracked, so that no NAT44 rule of the host touches it
+ * and the connection table does not hold it a second time; the host's own connections stay tracked for its firewall.
+ */
+function nftRules(nat64: Nat64Config, { device }: Names): string {
+  const pools = outermost(nat64.pools.flatMap(({ addresses }) => addresses))
+  return `
+  chain prerouting {
+    type filter hook prerouting priority raw; policy accept;
+    iifname "${device}" fib daddr type != local notrack
+    ip6 daddr { ${outermost(nat64.prefixes).join(', ')} } notrack
+    ip daddr { ${pools.join(', ')} } fib daddr type != local notrack
+  }
+  chain forward {
+    type filter hook forward priority filter; policy accept;
+    iifname "${device}" oifname "${device}" counter drop comment "translated twice"
+  }`
+}
+
+/** Every address of a pool prefix. */
+export function addressesOf(pool: string): string[] {
+  const prefix = parsePrefix(pool)
+  const count = 2 ** (32 - prefix.length)
+  return Array.from({ length: count }, (_, index) => {
+    const value = Number(prefix.address.value) + index
+    return [24, 16, 8, 0].map((shift) => (value >>> shift) & 255).join('.')
+  })
+}
+
+function announcements(config: Config, nat64: Nat64Config, host: Host, own: ReadonlySet<string>): Resource[] {
+  const there = new Set(host.links.map(({ name }) => name))
+  const outside = config.interfaces.filter(({ role, name }) => role === 'outside' && there.has(name))
+  const addresses = nat64.pools
+    .filter(({ announce }) => announce)
+    .flatMap((pool) => pool.addresses.flatMap(addressesOf))
+  if (addresses.length === 0) return []
+  return outside.flatMap(({ name: dev }) => [
+    // else the kernel waits up to 0.8 s before it answers for another
+    sysctl('0', deviceSysctl('net.ipv4.neigh', dev, 'proxy_delay')),
+    ...addresses.filter((address) => !own.has(address)).map((address) => ({ kind: 'proxy', dev, address }) as const),
+  ])
+}
+
+export const nat64: Feature = {
+  name: 'nat64',
+
+  check(config: Config, _host: Host): Fault[] {
+    const { nat64: section, interfaces } = config
+    if (!section) return []
+    const faults: Fault[] = []
+    const hops = interfaces.flatMap(({ routes: texts = [] }) => texts.map((text) => text.split(' via ')[1] ?? ''))
+    for (const [index, pool] of section.pools.entries()) {
+      for (const [item, text] of pool.addresses.entries()) {
+        const path = `/nat64/pools/${index}/addresses/${item}`
+        const prefix = parsePrefix(text)
+        const hop = hops.find((address) => address !== '' && prefix.contains(parseAddress(address)))
+        if (hop) faults.push({ path, message: `${text} contains the next hop ${hop}`, remedy: 'Leave the router out.' })
+        if (pool.announce && 2 ** (32 - prefix.length) > MAX_ANNOUNCED) {
+          faults.push({
+            path: `/nat64/pools/${index}/announce`,
+            message: `${text} has more than ${MAX_ANNOUNCED} addresses to answer for`,
+            remedy: 'Route the pool to this host and write announce: false.',
+          })
+        }
+      }
+      if (pool.announce && !interfaces.some(({ role }) => role === 'outside')) {
+        faults.push({
+          path: `/nat64/pools/${index}/announce`,
+          message: 'no interface has the role outside',
+          remedy: 'Add the outside link to interfaces.',
+        })
+      }
+    }
+    return faults
+  },
+
+  plan(config: Config, host: Host, names: Names): Desired {
+    const { nat64: section } = config
+    if (!section) return NOTHING
+    const own = ownIpv4(config, host)
+    return {
+      present: [
+        ...deviceResources(names, host),
+        { kind: 'nft', family: 'inet', name: names.table, rules: nftRules(section, names) },
+        sysctl('1', 'net.ipv4.ip_forward'),
+        sysctl('1', 'net.ipv6.conf.all.forwarding'),
+        ...routes(section, names, own),
+        ...announcements(config, section, host, own),
+      ],
+      absent: [],
+    }
+  },
+}

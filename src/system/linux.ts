@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The real system: ip(8), nft(8) and /proc/sys of the network namespace the process runs in. */
+import { readFile, readlink } from 'node:fs/promises'
+import { CommandError, commandFault, run, spawn } from './command.ts'
+import {
+  alreadyDone,
+  type IpLink,
+  type IpNeighbour,
+  type IpRoute,
+  type IpRule,
+  ipLines,
+  linkAttribute,
+  toAddresses,
+  toLinkInfo,
+  toProxy,
+  toRoute,
+  toRule,
+} from './ip.ts'
+import { NftTables } from './nft.ts'
+import { actualSysctl, changeSysctl } from './sysctl.ts'
+import {
+  type Change,
+  ChangeFailed,
+  type ChildProcess,
+  keyOf,
+  type LinkInfo,
+  PROTOCOL,
+  type Resource,
+  type Route,
+  type SpawnOptions,
+  type System,
+} from './system.ts'
+
+const IP_PACKAGE = 'iproute2'
+const FAMILIES = [4, 6] as const
+
+async function ip<T>(...args: string[]): Promise<T[]> {
+  try {
+    const text = await run('ip', ['-json', '-N', ...args], IP_PACKAGE)
+    return text.trim() === '' ? [] : (JSON.parse(text) as T[]).filter((row) => Object.keys(row as object).length > 0)
+  } catch (error) {
+    throw commandFault(`ip ${args.join(' ')}`, error)
+  }
+}
+
+async function rulesOf(family: 4 | 6): Promise<Resource[]> {
+  return (await ip<IpRule>(`-${family}`, 'rule', 'show')).map((rule) => toRule(rule, family))
+}
+
+async function proxies(): Promise<Resource[]> {
+  return (await ip<IpNeighbour>('neigh', 'show', 'proxy')).flatMap((row) => toProxy(row) ?? [])
+}
+
+/** A run of changes that one program makes. */
+interface Batch {
+  readonly tool: 'ip' | 'nft' | 'sysctl'
+  readonly family: 4 | 6 | undefined
+  readonly changes: Change[]
+}
+
+function batches(changes: readonly Change[]): Batch[] {
+  const result: Batch[] = []
+  for (const change of changes) {
+    const { kind } = (change.after ?? change.before) as Resource
+    const tool = kind === 'sysctl' || kind === 'nft' ? kind : 'ip'
+    const resource = (change.after ?? change.before) as Resource
+    const family = resource.kind === 'rule' ? resource.family : undefined
+    const last = result.at(-1)
+    if (last && last.tool === tool && last.family === family) last.changes.push(change)
+    else result.push({ tool, family, changes: [change] })
+  }
+  return result
+}
+
+/** Feeds the lines to one `ip`; a line that fails because its work is done is skipped and the rest is fed again. */
+async function runIp({ changes, family }: Batch): Promise<void> {
+  let lines = changes.flatMap((change, index) => ipLines(change).map((line) => ({ line, index })))
+  while (lines.length > 0) {
+    try {
+      const text = lines.map(({ line }) => `${line}\n`).join('')
+      await run('ip', [...(family ? [`-${family}`] : []), '-batch', '-'], IP_PACKAGE, text)
+      return
+    } catch (error) {
+      const failed =
+        error instanceof CommandError ? Number(/Command failed -:(\d+)/.exec(error.stderr)?.[1]) : Number.NaN
+      const at = lines[failed - 1]
+      const change = at && changes[at.index]
+      if (!at || !change) throw new ChangeFailed(0, commandFault('ip -batch', error))
+      if (!alreadyDone(change, (error as CommandError).stderr)) {
+        throw new ChangeFailed(at.index, commandFault(`ip ${at.line}`, error))
+      }
+      lines = lines.slice(failed)
+    }
+  }
+}
+
+export class LinuxSystem implements System {
+  readonly #nft = new NftTables()
+
+  async links(): Promise<readonly LinkInfo[]> {
+    const [details, addresses] = await Promise.all([
+      ip<IpLink>('-details', 'link', 'show'),
+      ip<IpLink>('address', 'show'),
+    ])
+    const byIndex = new Map(addresses.map((link) => [link.ifindex, link.addr_info ?? []]))
+    return details.map((link) => toLinkInfo({ ...link, addr_info: byIndex.get(link.ifindex) ?? [] }))
+  }
+
+  async read<R extends Resource>(wanted: readonly R[]): Promise<readonly (R | undefined)[]> {
+    const found = new Map<string, Resource>()
+    const add = (resources: readonly (Resource | undefined)[]) => {
+      for (const resource of resources) if (resource) found.set(keyOf(resource), resource)
+    }
+    const kinds = new Set<Resource['kind']>(wanted.map(({ kind }) => kind))
+    const jobs: Promise<void>[] = []
+    if (kinds.has('link') || kinds.has('vlan') || kinds.has('tun')) jobs.push(this.#readLinks(wanted).then(add))
+    if (kinds.has('address')) jobs.push(ip<IpLink>('address', 'show').then((links) => add(links.flatMap(toAddresses))))
+    if (kinds.has('proxy')) jobs.push(proxies().then(add))
+    if (kinds.has('rule')) jobs.push(...FAMILIES.map((family) => rulesOf(family).then(add)))
+    const routeSets = new Map<string, Route>()
+    for (const resource of wanted as readonly Resource[]) {
+      if (resource.kind === 'route') {
+        // another link may hold a route with the same key, so the table is read for every link
+        routeSets.set(`${resource.family} ${resource.table}`, resource)
+      } else if (resource.kind === 'sysctl') jobs.push(actualSysctl(resource.name).then((actual) => add([actual])))
+      else if (resource.kind === 'nft') jobs.push(this.#nft.read(resource).then((actual) => add([actual])))
+    }
+    for (const { family, table } of routeSets.values()) jobs.push(this.#readRoutes(family, table, wanted).then(add))
+    await Promise.all(jobs)
+    return wanted.map((resource) => found.get(keyOf(resource)) as R | undefined)
+  }
+
+  async #readLinks(wanted: readonly Resource[]): Promise<Resource[]> {
+    const links = new Map((await ip<IpLink>('-details', 'link', 'show')).map((link) => [link.ifname, link]))
+    return wanted.flatMap((resource): Resource[] => {
+      if (resource.kind !== 'link' && resource.kind !== 'vlan' && resource.kind !== 'tun') return []
+      const link = links.get(resource.dev)
+      if (!link) return []
+      if (resource.kind === 'tun') return link.linkinfo?.info_kind === 'tun' ? [resource] : []
+      if (resource.kind === 'link') return [{ ...resource, value: linkAttribute(link, resource.attribute) }]
+      if (link.linkinfo?.info_kind !== 'vlan') return [{ ...resource, parent: '', id: 0 }]
+      return [{ ...resource, parent: link.link ?? '', id: link.linkinfo.info_data?.id ?? 0 }]
+    })
+  }
+
+  /** Exact prefixes while they are few, so that a router with a full table is not read whole. */
+  async #readRoutes(family: 4 | 6, table: string, wanted: readonly Resource[]): Promise<Route[]> {
+    const mine = wanted.filter(
+      (resource) => resource.kind === 'route' && resource.family === family && resource.table === table,
+    )
+    const prefixes = [...new Set(mine.map((resource) => (resource as Route).prefix))]
+    const show = async (...selector: string[]) => {
+      try {
+        const rows = await ip<IpRoute>(`-${family}`, 'route', 'show', 'table', table, ...selector)
+        return rows.map((row) => toRoute({ ...row, table: row.table ?? table }, family))
+      } catch (error) {
+        if (/FIB table does not exist/.test(String((error as Error).message))) return []
+        throw error
+      }
+    }
+    if (prefixes.length > 4) return show()
+    return (await Promise.all(prefixes.map((prefix) => show('exact', prefix)))).flat()
+  }
+
+  async marked(table: string, device: string): Promise<readonly Resource[]> {
+    const [tuns, routes4, routes6, rules4, rules6, neighbours, nft] = await Promise.all([
+      this.#readLinks([{ kind: 'tun', dev: device }]),
+      ip<IpRoute>('-4', 'route', 'show', 'table', 'all', 'proto', PROTOCOL),
+      ip<IpRoute>('-6', 'route', 'show', 'table', 'all', 'proto', PROTOCOL),
+      rulesOf(4),
+      rulesOf(6),
+      ip<IpNeighbour>('neigh', 'show', 'proxy'),
+      this.#nft.read({ kind: 'nft', family: 'inet', name: table, rules: '' }),
+    ])
+    return [
+      ...tuns,
+      ...routes4.map((row) => toRoute(row, 4)),
+      ...routes6.map((row) => toRoute(row, 6)),
+      ...[...rules4, ...rules6].filter((rule) => rule.kind === 'rule' && rule.protocol === PROTOCOL),
+      ...neighbours.filter(({ protocol }) => protocol === PROTOCOL).flatMap((row) => toProxy(row) ?? []),
+      ...(nft ? [nft] : []),
+    ]
+  }
+
+  async change(changes: readonly Change[]): Promise<void> {
+    let done = 0
+    for (const batch of batches(changes)) {
+      try {
+        if (batch.tool === 'ip') {
+          await runIp(batch)
+          done += batch.changes.length
+        } else {
+          for (const change of batch.changes) {
+            await (batch.tool === 'nft' ? this.#nft.change(change) : changeSysctl(change))
+            done++
+          }
+        }
+      } catch (error) {
+        if (error instanceof ChangeFailed) throw new ChangeFailed(done + error.done, error.cause)
+        throw new ChangeFailed(done, error)
+      }
+    }
+  }
+
+  watch(onChange: () => void, onEnd: (error: unknown) => void): { close(): void } {
+    let closed = false
+    const children = [
+      spawn('ip', ['monitor', 'link', 'address', 'route', 'rule'], { package: IP_PACKAGE, onLine: onChange }),
+      spawn('nft', ['monitor', 'tables', 'destroy'], { package: 'nftables', onLine: onChange }),
+    ]
+    for (const child of children) {
+      child.exited.then((exit) => {
+        if (!closed) onEnd(new Error(`the watcher ended: ${JSON.stringify(exit)}`))
+      })
+    }
+    return {
+      close() {
+        closed = true
+        for (const child of children) child.kill('SIGKILL')
+      },
+    }
+  }
+
+  async run(command: string, args: readonly string[], debianPackage: string, input?: string): Promise<string> {
+    try {
+      return await run(command, args, debianPackage, input)
+    } catch (error) {
+      throw commandFault(command, error)
+    }
+  }
+
+  spawn(command: string, args: readonly string[], options: SpawnOptions): ChildProcess {
+    return spawn(command, args, options)
+  }
+
+  async identity(): Promise<string> {
+    const [boot, namespace] = await Promise.all([
+      readFile('/proc/sys/kernel/random/boot_id', 'utf8'),
+      readlink('/proc/self/ns/net'),
+    ])
+    return `${boot.trim()} ${namespace}`
+  }
+}
