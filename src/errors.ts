@@ -29,6 +29,11 @@ export const ERRORS = {
     title: 'The configuration has changed since it was read',
     remedy: 'Read it again and repeat the change.',
   },
+  ETAG_REQUIRED: {
+    status: 428,
+    title: 'A change must say which configuration it changes',
+    remedy: 'Send `If-Match` with the ETag of the configuration that was read, or `If-Match: *`.',
+  },
   CONFLICT_PENDING: {
     status: 409,
     title: 'A change waits for its confirmation',
@@ -43,6 +48,22 @@ export const ERRORS = {
   FORBIDDEN: { status: 403, title: 'The token may only read', remedy: 'Use a token of role admin.' },
   NOT_FOUND: { status: 404, title: 'No such resource', remedy: 'See /openapi.json for what there is.' },
   REQUEST_INVALID: { status: 400, title: 'The request is not valid', remedy: 'See /openapi.json for its form.' },
+  BODY_TOO_LARGE: { status: 413, title: 'The request body is too large', remedy: 'Send at most 1 MiB.' },
+  BODY_TYPE: {
+    status: 415,
+    title: 'The type of the request body is not understood',
+    remedy: 'Send application/json or application/yaml.',
+  },
+  STATE_UNWRITABLE: {
+    status: 500,
+    title: 'The state directory {directory} cannot be written',
+    remedy: 'Make room or mend its permissions, or name another with --state-directory.',
+  },
+  LISTEN_FAILED: {
+    status: 500,
+    title: 'Cannot listen on {endpoint}',
+    remedy: 'Choose an address of this host, or mend the permissions.',
+  },
   APPLY_FAILED: {
     status: 500,
     title: 'The change could not be applied and was undone',
@@ -72,6 +93,11 @@ export const ERRORS = {
     status: 500,
     title: '{endpoint} is in use',
     remedy: 'Stop the other service or change the listen key.',
+  },
+  ADDRESS_NOT_LOCAL: {
+    status: 500,
+    title: '{endpoint} is not an address of this host',
+    remedy: 'Add the address to an interface or change the listen key.',
   },
   SYSCTL_READONLY: {
     status: 500,

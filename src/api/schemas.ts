@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Shapes of the API besides the configuration; the OpenAPI document is made of them. */
+import { Type } from 'typebox'
+import { ConfigSchema } from '../config/schema.ts'
+
+const count = (description: string) => Type.Integer({ minimum: 0, description })
+
+export const ProtocolSchema = Type.Enum(['tcp', 'udp', 'icmp'], { description: 'Protocol; icmp is ICMP echo.' })
+
+export const FilterQuery = Type.Object(
+  {
+    protocol: Type.Optional(ProtocolSchema),
+    address: Type.Optional(
+      Type.String({ description: 'Address or prefix of the client or the server, either family.' }),
+    ),
+    limit: Type.Integer({ minimum: 1, maximum: 100_000, default: 1000, description: 'Entries at most.' }),
+  },
+  { additionalProperties: false },
+)
+
+export const ClientsQuery = Type.Object(
+  { top: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000, description: 'Clients at most, busiest first.' })) },
+  { additionalProperties: false },
+)
+
+export const ConfirmQuery = Type.Object(
+  {
+    confirm: Type.Optional(
+      Type.String({ description: 'Undo the change after this duration unless it is confirmed: `60s`, at most `1d`.' }),
+    ),
+  },
+  { additionalProperties: false },
+)
+
+export const IfMatchHeader = Type.Object({
+  'if-match': Type.Optional(Type.String({ description: 'ETag of the configuration that was read, or `*`.' })),
+})
+
+const traffic = {
+  packetsOut: count('Packets from IPv6 to IPv4.'),
+  bytesOut: count('Bytes from IPv6 to IPv4.'),
+  packetsIn: count('Packets from IPv4 to IPv6.'),
+  bytesIn: count('Bytes from IPv4 to IPv6.'),
+}
+
+export const SessionsSchema = Type.Object({
+  sessions: Type.Array(
+    Type.Object({
+      protocol: ProtocolSchema,
+      client6: Type.String({ description: 'IPv6 client, `[ADDRESS]:PORT`.' }),
+      server6: Type.String({ description: 'IPv6 form of the server.' }),
+      pool4: Type.String({ description: 'IPv4 transport address of the pool.' }),
+      server4: Type.String({ description: 'IPv4 server.' }),
+      state: Type.String({ description: 'State of RFC 6146 section 3.5.' }),
+      expiresIn: Type.Number({ description: 'Seconds.' }),
+      age: Type.Number({ description: 'Seconds.' }),
+      ...traffic,
+    }),
+  ),
+})
+
+export const BindingsSchema = Type.Object({
+  bindings: Type.Array(
+    Type.Object({
+      protocol: ProtocolSchema,
+      inside: Type.String({ description: 'IPv6 transport address.' }),
+      outside: Type.String({ description: 'IPv4 transport address.' }),
+      static: Type.Boolean(),
+      sessions: count('Sessions of the binding.'),
+    }),
+  ),
+})
+
+export const DropsSchema = Type.Object({
+  drops: Type.Array(
+    Type.Object({
+      reason: Type.String({ description: 'Stable name.' }),
+      sentence: Type.String(),
+      rfc: Type.String({ description: 'The section that asks for it.' }),
+      packets: count('Packets lost.'),
+    }),
+  ),
+})
+
+export const ClientsSchema = Type.Object({
+  clients: Type.Array(
+    Type.Object({ client: Type.String({ description: 'Canonical address or prefix.' }), ...traffic }),
+  ),
+})
+
+export const StaticBindingSchema = ConfigSchema.properties.nat64.properties.static.items
+
+export const StaticBindingsSchema = Type.Object({ static: Type.Array(StaticBindingSchema) })
+
+export const StaticBindingParams = Type.Object({
+  protocol: ProtocolSchema,
+  outside: Type.String({ description: '`ADDRESS:PORT` of the pool.' }),
+})
+
+export const ConfigStateSchema = Type.Object(
+  {
+    etag: Type.String({ description: 'Of the running configuration.' }),
+    pending: Type.Union([
+      Type.Object({
+        etag: Type.String(),
+        deadline: Type.String({ description: 'ISO 8601; then the change is undone.' }),
+        secondsLeft: Type.Integer(),
+      }),
+      Type.Null(),
+    ]),
+  },
+  { description: 'The running configuration and the change that waits for confirmation.' },
+)
+
+export const StatusSchema = Type.Object(
+  {
+    version: Type.String(),
+    uptime: Type.Number({ description: 'Seconds.' }),
+    config: Type.Object({
+      ...ConfigStateSchema.properties,
+      file: Type.String({ description: 'The file the operator edits.' }),
+      origin: Type.Enum(['file', 'last-good'], { description: 'Where the configuration at start came from.' }),
+    }),
+    api: Type.Object({ listen: Type.Array(Type.String()) }),
+  },
+  { additionalProperties: true, description: 'State of the gateway and of each of its features.' },
+)
+
+export const HealthSchema = Type.Object({ status: Type.Enum(['ok', 'failing']), reasons: Type.Array(Type.String()) })
+export const CheckSchema = Type.Object({ valid: Type.Literal(true), etag: Type.String() })
+export const Dns64Schema = Type.Object({}, { additionalProperties: true, description: 'Counters of DNS64.' })

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Static } from 'typebox'
+import type * as shape from '../api/schemas.ts'
+import { askJson } from './client.ts'
+import { bytes, DONE, type Io, printable, table, UsageError } from './io.ts'
+import { parse } from './options.ts'
+
+const OPTIONS = {
+  protocol: { type: 'string' },
+  address: { type: 'string' },
+  limit: { type: 'string' },
+} as const
+
+type Query = Readonly<Record<string, string>>
+
+interface Subject {
+  /** Which options it takes, and the API's names for them. */
+  readonly filters: Readonly<Partial<Record<keyof typeof OPTIONS, string>>>
+  readonly lines: (answer: never) => string[]
+}
+
+const FILTERS = { protocol: 'protocol', address: 'address', limit: 'limit' }
+
+const SUBJECTS: Readonly<Record<string, Subject>> = {
+  status: { filters: {}, lines: statusLines },
+  sessions: { filters: FILTERS, lines: sessionLines },
+  bindings: { filters: FILTERS, lines: bindingLines },
+  dns64: { filters: {}, lines: (answer: object) => tree(answer) },
+  drops: { filters: {}, lines: dropLines },
+  clients: { filters: { limit: 'top' }, lines: clientLines },
+}
+
+export async function run(args: string[], io: Io): Promise<number> {
+  const { values, operands, directories } = parse(args, OPTIONS, { min: 1, max: 1 })
+  const [name = ''] = operands
+  const subject = Object.hasOwn(SUBJECTS, name) ? SUBJECTS[name] : undefined
+  if (!subject) throw new UsageError(`there is nothing to show by the name ${JSON.stringify(name)}`)
+  const query = new URLSearchParams(queryOf(name, subject, values)).toString()
+  const answer = await askJson<object>(directories, { path: `/api/v1/${name}${query && `?${query}`}` })
+  if (values.json) io.out(JSON.stringify(answer, null, 2))
+  else for (const line of subject.lines(answer as never)) io.out(line)
+  return DONE
+}
+
+function queryOf(name: string, { filters }: Subject, values: Partial<Record<keyof typeof OPTIONS, string>>): Query {
+  const query: Record<string, string> = {}
+  for (const option of Object.keys(OPTIONS) as (keyof typeof OPTIONS)[]) {
+    const value = values[option]
+    if (value === undefined) continue
+    const parameter = filters[option]
+    if (!parameter) throw new UsageError(`show ${name} takes no --${option}`)
+    query[parameter] = value
+  }
+  return query
+}
+
+function sessionLines({ sessions }: Static<typeof shape.SessionsSchema>): string[] {
+  const head = ['proto', 'client', 'server', 'pool', 'server (IPv4)', 'state', 'expires', 'out', 'in']
+  return table(
+    head,
+    sessions.map((s) => [
+      s.protocol,
+      s.client6,
+      s.server6,
+      s.pool4,
+      s.server4,
+      s.state,
+      `${Math.round(s.expiresIn)} s`,
+      bytes(s.bytesOut),
+      bytes(s.bytesIn),
+    ]),
+  )
+}
+
+function bindingLines({ bindings }: Static<typeof shape.BindingsSchema>): string[] {
+  const rows = bindings.map((b) => [b.protocol, b.inside, b.outside, b.static ? 'static' : 'dynamic', b.sessions])
+  return table(['proto', 'inside', 'outside', 'kind', 'sessions'], rows)
+}
+
+function dropLines({ drops }: Static<typeof shape.DropsSchema>): string[] {
+  const rows = drops.filter(({ packets }) => packets > 0).map((d) => [d.reason, d.packets, d.sentence, d.rfc])
+  return rows.length === 0 ? ['no packet was lost'] : table(['reason', 'packets', 'what it means', 'RFC'], rows)
+}
+
+function clientLines({ clients }: Static<typeof shape.ClientsSchema>): string[] {
+  const rows = clients.map((c) => [c.client, c.packetsOut, bytes(c.bytesOut), c.packetsIn, bytes(c.bytesIn)])
+  return table(['client', 'packets out', 'bytes out', 'packets in', 'bytes in'], rows)
+}
+
+function statusLines(status: Static<typeof shape.StatusSchema>): string[] {
+  const { pending } = status.config
+  const waits = pending ? [`A change is undone in ${pending.secondsLeft} s unless \`sixgate confirm\` is run.`, ''] : []
+  return [...waits, ...tree(status)]
+}
+
+/** `name: value` lines, indented; a list of alike objects is a table. */
+function tree(value: object, indent = ''): string[] {
+  return Object.entries(value).flatMap(([key, child]) => {
+    const name = `${indent}${printable(key)}:`
+    if (typeof child !== 'object' || child === null)
+      return [`${name} ${child === null ? '-' : printable(String(child))}`]
+    if (!Array.isArray(child)) return [name, ...tree(child, `${indent}  `)]
+    if (child.length === 0) return [`${name} -`]
+    if (child.every((one) => typeof one !== 'object'))
+      return [`${name} ${child.map((one) => printable(String(one))).join(', ')}`]
+    return [name, ...rows(child).map((line) => `${indent}  ${line}`)]
+  })
+}
+
+function rows(list: readonly Record<string, unknown>[]): string[] {
+  const head = [...new Set(list.flatMap((one) => Object.keys(one)))]
+  const cell = (value: unknown) =>
+    typeof value === 'number'
+      ? value
+      : Array.isArray(value)
+        ? value.join(', ')
+        : typeof value === 'object'
+          ? JSON.stringify(value)
+          : String(value ?? '-')
+  return table(
+    head,
+    list.map((one) => head.map((key) => cell(one[key]))),
+  )
+}
