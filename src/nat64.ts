@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Stateful NAT64: what the kernel must do so that packets reach the translator, and what the translator is told. */
 import { availableParallelism } from 'node:os'
+import { checkPoolsAgainstHost } from './config/check.ts'
 import { parsePortRange } from './config/formats.ts'
 import type { Config, Nat64Config } from './config/schema.ts'
 import { parseDuration, parseSize } from './config/units.ts'
 import type { Fault } from './errors.ts'
-import { type Feature, type Host, type Names, ownIpv4, within } from './feature.ts'
-import { parseAddress, parsePrefix } from './net/address.ts'
+import { type Feature, type Host, type Names, ownIpv4 } from './feature.ts'
+import { planShared, type Shared, sharedChains, sharedOf } from './nat64-shared.ts'
+import { parsePrefix } from './net/address.ts'
 import type { DataplaneConfig, DataplaneOptions } from './system/dataplane.ts'
-import { type Desired, NOTHING } from './system/reconcile.ts'
+import { type Desired, NOTHING, union } from './system/reconcile.ts'
 import { deviceSysctl } from './system/sysctl.ts'
 import { MAIN_TABLE, type Resource, type Sysctl } from './system/system.ts'
 
@@ -108,18 +110,13 @@ function deviceResources({ device }: Names, host: Host): Resource[] {
   ]
 }
 
-function routes(nat64: Nat64Config, { device: dev }: Names, own: ReadonlySet<string>): Resource[] {
-  const route = (prefix: string): Resource => {
+function routes(nat64: Nat64Config, { device: dev }: Names, shared: readonly Shared[]): Resource[] {
+  const hosts = new Set(shared.map(({ address }) => `${address}/32`))
+  const pools = nat64.pools.flatMap(({ addresses }) => addresses).filter((pool) => !hosts.has(pool))
+  return [...new Set([...nat64.prefixes, ...pools])].map((prefix) => {
     const family = prefix.includes(':') ? 6 : 4
     return { kind: 'route', family, prefix, dev, table: MAIN_TABLE, metric: family === 6 ? 1024 : 0 }
-  }
-  const pools = nat64.pools.flatMap(({ addresses }) => addresses)
-  return [
-    ...nat64.prefixes,
-    ...pools.filter((pool) => !(pool.endsWith('/32') && within(parsePrefix(pool), own).length)),
-  ]
-    .filter((prefix, index, all) => all.indexOf(prefix) === index)
-    .map(route)
+  })
 }
 
 /** Without those that lie in another: nftables refuses intervals that overlap. */
@@ -133,7 +130,8 @@ function outermost(texts: readonly string[]): string[] {
  * inside the translator. What is forwarded through it is not tracked, so that no NAT44 rule of the host touches it
  * and the connection table does not hold it a second time; the host's own connections stay tracked for its firewall.
  */
-function nftRules(nat64: Nat64Config, { device }: Names): string {
+function nftRules(nat64: Nat64Config, names: Names, shared: readonly Shared[]): string {
+  const { device } = names
   const pools = outermost(nat64.pools.flatMap(({ addresses }) => addresses))
   return `
   chain prerouting {
@@ -145,7 +143,7 @@ function nftRules(nat64: Nat64Config, { device }: Names): string {
   chain forward {
     type filter hook forward priority filter; policy accept;
     iifname "${device}" oifname "${device}" counter drop comment "translated twice"
-  }`
+  }${sharedChains(shared, names)}`
 }
 
 /** Every address of a pool prefix. */
@@ -175,32 +173,18 @@ function announcements(config: Config, nat64: Nat64Config, host: Host, own: Read
 export const nat64: Feature = {
   name: 'nat64',
 
-  check(config: Config, _host: Host): Fault[] {
-    const { nat64: section, interfaces } = config
+  check(config: Config, host: Host): Fault[] {
+    const { nat64: section } = config
     if (!section) return []
-    const faults: Fault[] = []
-    const hops = interfaces.flatMap(({ routes: texts = [] }) => texts.map((text) => text.split(' via ')[1] ?? ''))
-    for (const [index, pool] of section.pools.entries()) {
-      for (const [item, text] of pool.addresses.entries()) {
-        const path = `/nat64/pools/${index}/addresses/${item}`
-        const prefix = parsePrefix(text)
-        const hop = hops.find((address) => address !== '' && prefix.contains(parseAddress(address)))
-        if (hop) faults.push({ path, message: `${text} contains the next hop ${hop}`, remedy: 'Leave the router out.' })
-        if (pool.announce && 2 ** (32 - prefix.length) > MAX_ANNOUNCED) {
-          faults.push({
-            path: `/nat64/pools/${index}/announce`,
-            message: `${text} has more than ${MAX_ANNOUNCED} addresses to answer for`,
-            remedy: 'Route the pool to this host and write announce: false.',
-          })
-        }
-      }
-      if (pool.announce && !interfaces.some(({ role }) => role === 'outside')) {
-        faults.push({
-          path: `/nat64/pools/${index}/announce`,
-          message: 'no interface has the role outside',
-          remedy: 'Add the outside link to interfaces.',
-        })
-      }
+    const faults = checkPoolsAgainstHost(config, [...ownIpv4(config, host)])
+    for (const [index, { addresses, announce }] of section.pools.entries()) {
+      const large = addresses.find((text) => announce && 2 ** (32 - parsePrefix(text).length) > MAX_ANNOUNCED)
+      if (!large) continue
+      faults.push({
+        path: `/nat64/pools/${index}/announce`,
+        message: `${large} has more than ${MAX_ANNOUNCED} addresses to answer for`,
+        remedy: 'Route the pool to this host and write announce: false.',
+      })
     }
     return faults
   },
@@ -209,16 +193,15 @@ export const nat64: Feature = {
     const { nat64: section } = config
     if (!section) return NOTHING
     const own = ownIpv4(config, host)
-    return {
-      present: [
-        ...deviceResources(names, host),
-        { kind: 'nft', family: 'inet', name: names.table, rules: nftRules(section, names) },
-        sysctl('1', 'net.ipv4.ip_forward'),
-        sysctl('1', 'net.ipv6.conf.all.forwarding'),
-        ...routes(section, names, own),
-        ...announcements(config, section, host, own),
-      ],
-      absent: [],
-    }
+    const shared = sharedOf(section, own)
+    const present: Resource[] = [
+      ...deviceResources(names, host),
+      { kind: 'nft', family: 'inet', name: names.table, rules: nftRules(section, names, shared) },
+      sysctl('1', 'net.ipv4.ip_forward'),
+      sysctl('1', 'net.ipv6.conf.all.forwarding'),
+      ...routes(section, names, shared),
+      ...announcements(config, section, host, own),
+    ]
+    return union([{ present, absent: [] }, planShared(shared, host, names)])
   },
 }
