@@ -26,15 +26,8 @@ import { type Clock, systemClock } from '../clock.ts'
 import { GatewayError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { type DiskStep, prepare, readConfigFile, readIfThere, sha256, writeDurably } from './durable.ts'
-import { loadConfig } from './load.ts'
+import { type Revision, readRevision } from './revision.ts'
 import type { Config } from './schema.ts'
-
-/** A configuration and the text it was written as. */
-export interface Revision {
-  readonly text: string
-  readonly config: Config
-  readonly etag: string
-}
 
 export interface Pending {
   readonly etag: string
@@ -142,7 +135,7 @@ export class ConfigStore {
     return this.#inTurn(async () => {
       if (this.#waiting) throw new GatewayError('CONFLICT_PENDING', { detail: `until ${this.#waiting.deadline}` })
       this.#match(options.ifMatch)
-      const revision = read(transform(this.text, this.config), 'configuration')
+      const revision = readRevision(transform(this.text, this.config), 'configuration')
       if (options.confirm === undefined) await this.#replace(revision)
       else await this.#tryOut(revision, options.confirm)
       return revision
@@ -337,7 +330,7 @@ export class ConfigStore {
         this.#log.info({ file: this.file }, 'the file is unchanged; what was last applied runs')
         return { revision: good, origin: 'last-good' as const, seen }
       }
-      return { revision: read(text, this.file), origin: 'file' as const, seen: hash }
+      return { revision: readRevision(text, this.file), origin: 'file' as const, seen: hash }
     } catch (error) {
       if (!fallBack || !good) throw error
       const faults = error instanceof GatewayError ? error.faults : []
@@ -351,7 +344,7 @@ export class ConfigStore {
     const text = readIfThere(path)
     if (text === undefined) return undefined
     try {
-      return read(text, path)
+      return readRevision(text, path)
     } catch (error) {
       this.#log.warn({ path, reason: messageOf(error) }, 'the last good configuration is not valid any more')
       return undefined
@@ -392,24 +385,6 @@ export class ConfigStore {
       throw new GatewayError('STATE_UNWRITABLE', { values, detail: messageOf(error), cause: error })
     }
   }
-}
-
-/** Of the meaning, not of the text: two spellings of one configuration have one tag. */
-export function etagOf(config: Config): string {
-  return `"${sha256(canonicalJson(config)).slice(0, 32)}"`
-}
-
-export function canonicalJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
-  const entries = Object.entries(value).filter(([, child]) => child !== undefined)
-  entries.sort(([a], [b]) => (a < b ? -1 : 1))
-  return `{${entries.map(([key, child]) => `${JSON.stringify(key)}:${canonicalJson(child)}`).join(',')}}`
-}
-
-function read(text: string, origin: string): Revision {
-  const config = loadConfig(text, origin)
-  return { text, config, etag: etagOf(config) }
 }
 
 function parseState(text: string): State {
