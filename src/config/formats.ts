@@ -19,6 +19,8 @@ import { formatDuration, formatSize, parseDuration, parseSize } from './units.ts
 export interface Format {
   /** What to write, for config/REFERENCE.md and for a value of the wrong type. */
   readonly example: string
+  /** One sentence for config/REFERENCE.md. */
+  readonly meaning: string
   canonical(text: string): string
 }
 
@@ -28,23 +30,83 @@ export interface PortRange {
 }
 
 export const FORMATS: Readonly<Record<string, Format>> = {
-  ipv4: { example: '192.0.2.1', canonical: (text) => String(ofFamily(4, text, parseAddress(text))) },
-  ipv6: { example: '2001:db8::1', canonical: (text) => String(ofFamily(6, text, parseAddress(text))) },
-  prefix: { example: '2001:db8:1::/48', canonical: (text) => String(unmapped(prefixOrHost(text))) },
-  prefix4: { example: '198.51.100.64/28', canonical: (text) => String(ofFamily(4, text, prefixOrHost(text))) },
-  prefix6: { example: '2001:db8:1::/64', canonical: (text) => String(ofFamily(6, text, prefixOrHost(text))) },
-  'nat64-prefix': { example: '64:ff9b::/96', canonical: (text) => String(parseNat64Prefix(text)) },
-  endpoint: { example: '[2001:db8::1]:53', canonical: (text) => String(parseEndpoint(text)) },
-  endpoint4: { example: '192.0.2.1:80', canonical: (text) => String(endpointOf(4, text)) },
-  endpoint6: { example: '[2001:db8::1]:80', canonical: (text) => String(endpointOf(6, text)) },
-  'port-range': { example: '1024-65535', canonical: (text) => printPortRange(parsePortRange(text)) },
-  duration: { example: '5m', canonical: (text) => formatDuration(parseDuration(text)) },
-  size: { example: '64MiB', canonical: (text) => formatSize(parseSize(text)) },
-  route: { example: '0.0.0.0/0 via 192.0.2.1', canonical: (text) => printRoute(parseRoute(text)) },
-  'interface-name': { example: 'eth0', canonical: interfaceName },
-  'interface-address': { example: '2001:db8:1::1/64', canonical: interfaceAddress },
-  sha256: { example: 'e3b0c442…', canonical: sha256 },
-  domain: { example: 'example.net', canonical: domain },
+  ipv4: {
+    example: '192.0.2.1',
+    meaning: 'IPv4 address, four octets without leading zeros.',
+    canonical: (text) => String(ofFamily(4, text, parseAddress(text))),
+  },
+  ipv6: {
+    example: '2001:db8::1',
+    meaning: 'IPv6 address in any spelling; a zone (`%eth0`) for link-local ones only.',
+    canonical: (text) => String(ofFamily(6, text, parseAddress(text))),
+  },
+  prefix: {
+    example: '2001:db8:1::/48',
+    meaning: 'IPv4 or IPv6 prefix without host bits, or one address. IPv4-mapped ones are the IPv4 host.',
+    canonical: (text) => String(unmapped(prefixOrHost(text))),
+  },
+  prefix4: {
+    example: '198.51.100.64/28',
+    meaning: 'IPv4 prefix without host bits, or one address.',
+    canonical: (text) => String(ofFamily(4, text, prefixOrHost(text))),
+  },
+  prefix6: {
+    example: '2001:db8:1::/64',
+    meaning: 'IPv6 prefix without host bits, or one address.',
+    canonical: (text) => String(ofFamily(6, text, prefixOrHost(text))),
+  },
+  'nat64-prefix': {
+    example: '64:ff9b::/96',
+    meaning: 'Prefix of 32, 40, 48, 56, 64 or 96 bits whose bits 64 to 71 are zero (RFC 6052 section 2.2).',
+    canonical: (text) => String(parseNat64Prefix(text)),
+  },
+  endpoint: {
+    example: '[2001:db8::1]:53',
+    meaning: 'Address and port, with brackets around an IPv6 address.',
+    canonical: (text) => String(parseEndpoint(text)),
+  },
+  endpoint4: {
+    example: '192.0.2.1:80',
+    meaning: 'IPv4 address and port.',
+    canonical: (text) => String(endpointOf(4, text)),
+  },
+  endpoint6: {
+    example: '[2001:db8::1]:80',
+    meaning: 'IPv6 address in brackets, and port.',
+    canonical: (text) => String(endpointOf(6, text)),
+  },
+  'port-range': {
+    example: '1024-65535',
+    meaning: 'First and last port, or one port, from 1 to 65535.',
+    canonical: (text) => printPortRange(parsePortRange(text)),
+  },
+  duration: {
+    example: '5m',
+    meaning: 'Whole numbers with the units `d`, `h`, `m`, `s`, `ms`, from large to small, each once.',
+    canonical: (text) => formatDuration(parseDuration(text)),
+  },
+  size: {
+    example: '64MiB',
+    meaning: 'Whole number with the unit `B`, `KiB`, `MiB` or `GiB`.',
+    canonical: (text) => formatSize(parseSize(text)),
+  },
+  route: {
+    example: '0.0.0.0/0 via 192.0.2.1',
+    meaning: '`PREFIX via ADDRESS`, or `PREFIX` for a route on the link.',
+    canonical: (text) => printRoute(parseRoute(text)),
+  },
+  'interface-name': {
+    example: 'eth0',
+    meaning: 'Name of a link as `ip link` shows it, at most 15 characters.',
+    canonical: interfaceName,
+  },
+  'interface-address': {
+    example: '2001:db8:1::1/64',
+    meaning: 'Address of a host with the length of its prefix.',
+    canonical: interfaceAddress,
+  },
+  sha256: { example: 'e3b0c442…', meaning: '64 hexadecimal digits.', canonical: sha256 },
+  domain: { example: 'example.net', meaning: 'Domain in ASCII form; names below it match too.', canonical: domain },
 }
 
 /** `1024-65535`, or one port. */

@@ -89,9 +89,9 @@ const Timeouts = defaulted(
     tcpEstablished: duration('TCP_EST; RFC 5382 REQ-5 asks for 2h4m or more.', '2h4m', { atLeast: '1s' }),
     tcpTransitory: duration('TCP_TRANS; RFC 5382 REQ-5 asks for 4m or more.', '4m', { atLeast: '1s' }),
     tcpIncomingSyn: duration('TCP_INCOMING_SYN, 6s by RFC 6146 section 4.', '6s', { atLeast: '1s' }),
-    udp: duration('UDP_DEFAULT, at least 2m by RFC 4787 REQ-5.', '5m', { atLeast: '2m' }),
+    udp: duration('UDP_DEFAULT (RFC 4787 REQ-5).', '5m', { atLeast: '2m' }),
     icmp: duration('ICMP_DEFAULT; RFC 5508 REQ-2 asks for 60s or more.', '1m', { atLeast: '1s' }),
-    fragment: duration('FRAGMENT_MIN, at least 2s by RFC 6146 section 4.', '2s', { atLeast: '2s' }),
+    fragment: duration('FRAGMENT_MIN (RFC 6146 section 4).', '2s', { atLeast: '2s' }),
   },
   'Session lifetimes.',
 )
