@@ -7,6 +7,7 @@
 #define XLAT_CHECKSUM_H
 
 #include "types.h"
+#include "wire.h"
 
 XLAT_FN uint16_t xlat_fold(uint64_t sum)
 {
@@ -63,6 +64,20 @@ XLAT_FN uint64_t xlat_sum_ip6(const struct xlat_ip6 *ip)
 XLAT_FN uint64_t xlat_sum_pseudo(uint32_t upper_length, uint8_t protocol)
 {
 	return (uint64_t)xlat_be32(upper_length).raw + xlat_be16(protocol).raw;
+}
+
+/* The checksum over the whole upper layer, whose field holds the old pseudo-header's sum, or nothing. */
+XLAT_FN struct be16 xlat_full_checksum(const uint8_t *l4, uint32_t len, uint64_t change)
+{
+	struct be16 v = { (uint16_t)~xlat_fold((uint64_t)xlat_fold(xlat_sum(l4, len)) + change) };
+
+	return v;
+}
+
+/* The pseudo-header that ICMPv6 has and ICMPv4 has not. */
+XLAT_FN uint64_t xlat_sum_icmp6_pseudo(const struct xlat_ip6 *src, const struct xlat_ip6 *dst, uint32_t length)
+{
+	return xlat_sum_ip6(src) + xlat_sum_ip6(dst) + xlat_sum_pseudo(length, XLAT_PROTO_ICMP6);
 }
 
 /* A checksum field after `change` was added to what it covers (RFC 1624 eqn. 3). */
