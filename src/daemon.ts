@@ -5,14 +5,18 @@
  */
 import { createHash } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { AdvertiseService } from './advertise.ts'
 import { type Clock, systemClock } from './clock.ts'
 import type { Config } from './config/schema.ts'
+import { Dhcp4Service } from './dhcp4.ts'
 import { Dns64Service, loadDns64, type StartDns64 } from './dns64.ts'
 import { type Fault, GatewayError } from './errors.ts'
 import { type Feature, HOST_SYSCTLS, type Host, type Names, namesOf } from './feature.ts'
 import { interfaces } from './interfaces.ts'
 import type { Log } from './log.ts'
 import { dataplaneConfig, dataplaneOptions, nat64 } from './nat64.ts'
+import { parseEndpoint } from './net/address.ts'
 import type { CloseOptions, Service } from './service.ts'
 import type { Dataplane, DataplaneOptions, OpenDataplane } from './system/dataplane.ts'
 import { FileLedger, type Ledger } from './system/ledger.ts'
@@ -27,6 +31,10 @@ const SETTLE = 200
 
 /** A look without a reason, in case an event was lost. */
 const REVIEW = 60_000
+
+/** Milliseconds to wait for duplicate address detection, which takes one to two seconds. */
+const LONGEST_DAD = 4000
+const DAD_PAUSE = 100
 
 export interface DaemonOptions {
   readonly config: Config
@@ -57,7 +65,9 @@ export interface Status {
   readonly interfaces: readonly InterfaceStatus[]
   readonly nat64: ReturnType<Dataplane['status']> | null
   readonly clients: ReturnType<Dataplane['clients']>
-  readonly services: Readonly<Record<string, unknown>>
+  readonly dns64: unknown
+  readonly advertise: unknown
+  readonly dhcp4: unknown
   readonly warnings: readonly string[]
 }
 
@@ -111,7 +121,12 @@ export class Daemon {
     this.instance = options.instance ?? ''
     this.system = options.system
     this.#dns64 = new Dns64Service(options.startDns64 ?? loadDns64, options.log)
-    this.#services = [this.#dns64]
+    const { system, log } = options
+    this.#services = [
+      new Dhcp4Service(system, this.#clock, log, names, () => this.#changed()),
+      new AdvertiseService(system, this.#clock, log, names),
+      this.#dns64,
+    ]
   }
 
   get config(): Config {
@@ -158,6 +173,7 @@ export class Daemon {
   async check(config: Config): Promise<Fault[]> {
     const host = await this.#look()
     const faults = FEATURES.flatMap((feature) => feature.check(config, host))
+    for (const service of this.#services) faults.push(...((await service.check?.(config)) ?? []))
     if (this.#planeOptions && config.nat64 && config.nat64.maxSessions !== this.#planeOptions.maxSessions) {
       faults.push({
         path: '/nat64/maxSessions',
@@ -207,7 +223,7 @@ export class Daemon {
           this.#log.error({ err: cause }, 'could not be undone')
         }
       }
-      if (!previous) throw error
+      if (!previous || (error instanceof GatewayError && error.code === 'CONFIG_INVALID')) throw error
       throw new GatewayError('APPLY_FAILED', { detail: (error as Error).message, cause: error })
     }
   }
@@ -224,12 +240,27 @@ export class Daemon {
     const applied = await reconcile(this.system, this.#ledger, this.#desired(config, host), marked)
     undo.push(applied.undo)
     this.#log.debug({ changes: applied.changes.length }, 'the kernel agrees')
+    await this.#settle(config)
     for (const service of this.#services) {
       await service.update(config)
       undo.push(() => (previous ? service.update(previous) : service.close()))
     }
     if (!plane) this.#openPlane(undefined)
     else this.#configurePlane(plane)
+  }
+
+  /** An address that is still tentative (RFC 4862 section 5.4) cannot be listened on. */
+  async #settle(config: Config): Promise<void> {
+    const listened = new Set((config.dns64?.listen ?? []).map((text) => String(parseEndpoint(text).address)))
+    for (let waited = 0; waited < LONGEST_DAD; waited += DAD_PAUSE) {
+      const { links } = await this.#look()
+      const waits = links.some(
+        ({ carrier, addresses }) =>
+          carrier && addresses.some(({ address, tentative }) => tentative && listened.has(address)),
+      )
+      if (!waits) return
+      await sleep(DAD_PAUSE)
+    }
   }
 
   #desired(config: Config, host: Host) {
@@ -332,6 +363,7 @@ export class Daemon {
 
   status(): Status {
     const links = this.#interfaces()
+    const running = (name: string) => this.#services.find((service) => service.name === name)?.status() ?? null
     return {
       version: VERSION,
       instance: this.instance,
@@ -340,7 +372,9 @@ export class Daemon {
       interfaces: links,
       nat64: this.#dataplane?.status() ?? null,
       clients: this.#dataplane?.clients(this.#config.accounting.top) ?? [],
-      services: Object.fromEntries(this.#services.map((service) => [service.name, service.status() ?? null])),
+      dns64: running('dns64'),
+      advertise: running('advertise'),
+      dhcp4: running('dhcp4'),
       warnings: [
         ...this.#warnings.values(),
         ...links.filter(({ state }) => state !== 'up').map(({ name, state }) => `${name} is ${state}`),

@@ -177,9 +177,6 @@ function addressLine(address: InterfaceAddress): string {
   const words = ['address', 'replace', address.address, 'dev', address.dev]
   const length = Number(address.address.split('/')[1])
   if (!address.address.includes(':') && length < 31) words.push('broadcast', '+')
-  if (address.lifetime !== undefined) {
-    words.push('valid_lft', String(address.lifetime), 'preferred_lft', String(address.lifetime))
-  }
   return words.join(' ')
 }
 

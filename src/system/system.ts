@@ -46,8 +46,6 @@ export interface InterfaceAddress {
   readonly dev: string
   /** `ADDRESS/LENGTH`, canonical. */
   readonly address: string
-  /** Seconds; left out for ever. */
-  readonly lifetime?: number
 }
 
 export interface Route {
@@ -184,7 +182,7 @@ export function satisfies(actual: Resource | undefined, wanted: Resource): boole
   if (!actual) return false
   const have = actual as unknown as Record<string, unknown>
   for (const [name, value] of Object.entries(wanted)) {
-    if (name === 'also' || name === 'lifetime' || name === 'protocol') continue
+    if (name === 'also' || name === 'protocol') continue
     if (have[name] !== value) return false
   }
   return wanted.kind !== 'route' || (actual as Route).via === wanted.via
