@@ -45,6 +45,12 @@ export class CommandError extends Error {
   }
 }
 
+/** What a refusal means that names no module. */
+const MODULES = [
+  [/type vlan.*(?:Unknown device type|not supported)/s, 'module 8021q, which VLANs need'],
+  [/^nft.*(?:Protocol not supported|Operation not supported)/s, 'nf_tables'],
+] as const
+
 /** What an operator can do about a failed program. */
 export function commandFault(command: string, cause: unknown): GatewayError {
   if (cause instanceof GatewayError) return cause
@@ -52,9 +58,11 @@ export function commandFault(command: string, cause: unknown): GatewayError {
   if (/Operation not permitted|Permission denied|must be root/i.test(message)) {
     return new GatewayError('NEED_ROOT', { values: { capability: 'CAP_NET_ADMIN' }, cause })
   }
+  const lacks = MODULES.find(([pattern]) => pattern.test(`${command} ${message}`))
+  const lines = message.trim().split('\n').slice(0, 3)
   return new GatewayError('COMMAND_FAILED', {
     values: { command },
-    detail: message.trim().split('\n').slice(0, 3).join('; '),
+    detail: [...lines, ...(lacks ? [`the kernel has no ${lacks[1]}`] : [])].join('; '),
     cause,
   })
 }

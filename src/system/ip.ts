@@ -212,7 +212,7 @@ export function ipLines({ before, after }: Change): string[] {
 /** Whether `ip` failed only because the change is in force already. */
 export function alreadyDone({ after }: Change, message: string): boolean {
   if (after) return /File exists/.test(message)
-  return /No such process|Cannot assign requested address|Cannot find device|No such file or directory|No such device/.test(
+  return /No such process|Cannot assign requested address|Cannot find device|No such file or directory|No such device|FIB table does not exist|address not found/i.test(
     message,
   )
 }

@@ -72,25 +72,54 @@ function batches(changes: readonly Change[]): Batch[] {
   return result
 }
 
-/** Feeds the lines to one `ip`; a line that fails because its work is done is skipped and the rest is fed again. */
+interface Line {
+  readonly line: string
+  readonly change: Change
+  /** Place of the change in its batch. */
+  readonly index: number
+}
+
+/** Runs the lines in one `ip`; returns what it says of the first that failed, and which that was, if it says so. */
+async function feed(
+  lines: readonly Line[],
+  family: 4 | 6 | undefined,
+): Promise<{ at?: number; error: CommandError } | undefined> {
+  const text = lines.map(({ line }) => `${line}\n`).join('')
+  try {
+    await run('ip', [...(family ? [`-${family}`] : []), '-batch', '-'], IP_PACKAGE, text)
+    return undefined
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error
+    const number = /Command failed -:(\d+)/.exec(error.stderr)?.[1]
+    return { error, ...(number !== undefined && { at: Number(number) - 1 }) }
+  }
+}
+
+/** A line that fails because its work is done is skipped, and the rest is fed again. */
 async function runIp({ changes, family }: Batch): Promise<void> {
-  let lines = changes.flatMap((change, index) => ipLines(change).map((line) => ({ line, index })))
-  while (lines.length > 0) {
-    try {
-      const text = lines.map(({ line }) => `${line}\n`).join('')
-      await run('ip', [...(family ? [`-${family}`] : []), '-batch', '-'], IP_PACKAGE, text)
-      return
-    } catch (error) {
-      const failed =
-        error instanceof CommandError ? Number(/Command failed -:(\d+)/.exec(error.stderr)?.[1]) : Number.NaN
-      const at = lines[failed - 1]
-      const change = at && changes[at.index]
-      if (!at || !change) throw new ChangeFailed(0, commandFault('ip -batch', error))
-      if (!alreadyDone(change, (error as CommandError).stderr)) {
-        throw new ChangeFailed(at.index, commandFault(`ip ${at.line}`, error))
-      }
-      lines = lines.slice(failed)
-    }
+  const all = changes.flatMap((change, index) => ipLines(change).map((line): Line => ({ line, change, index })))
+  const judge = ({ line, change, index }: Line, error: CommandError) => {
+    if (!alreadyDone(change, error.stderr)) throw new ChangeFailed(index, commandFault(`ip ${line}`, error))
+  }
+  for (let lines = all; lines.length > 0; ) {
+    const failure = await feed(lines, family)
+    if (!failure) return
+    if (failure.at === undefined) return oneByOne(lines, family, judge)
+    const failed = lines[failure.at]
+    if (failed) judge(failed, failure.error)
+    lines = lines.slice(failure.at + 1)
+  }
+}
+
+/** Some objects of ip(8) leave the whole program at an error, without a line number; lines done already do no harm. */
+async function oneByOne(
+  lines: readonly Line[],
+  family: 4 | 6 | undefined,
+  judge: (line: Line, error: CommandError) => void,
+): Promise<void> {
+  for (const line of lines) {
+    const failure = await feed([line], family)
+    if (failure) judge(line, failure.error)
   }
 }
 
