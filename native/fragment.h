@@ -22,7 +22,7 @@ namespace sixgate {
 struct FragmentKey {
 	Ip6 source, destination;
 	uint32_t identification;
-	/** IPv4 protocol, or the next header of the first fragment is unknown: 0 for IPv6. */
+	/** IPv4 protocol; 0 for IPv6, whose fragments need not agree on it. */
 	uint8_t protocol;
 	/** 4 or 6. */
 	uint8_t family;
@@ -38,7 +38,14 @@ struct FragmentDecision {
 	uint64_t cookie;
 };
 
-enum class FragmentFate : uint8_t { TRANSLATE, HELD, DROPPED };
+enum class FragmentFate : uint8_t {
+	TRANSLATE,
+	HELD,
+	/** Counted already, by the drop callback. */
+	DROPPED,
+	/** Its datagram is being put together: hand it to reassemble(). */
+	REASSEMBLE,
+};
 
 struct FragmentOptions {
 	size_t memory = 4 << 20;
@@ -46,7 +53,10 @@ struct FragmentOptions {
 	Time timeout = 2000;
 };
 
-/** Counts the packets that the cache itself gave up: XLAT_FRAGMENT_MEMORY or XLAT_FRAGMENT_TIMEOUT. */
+/**
+ * Counts the packets that the cache itself gave up: XLAT_FRAGMENT_MEMORY, XLAT_FRAGMENT_TIMEOUT or
+ * XLAT_FRAGMENT_OVERLAP. Called under the cache's lock.
+ */
 using FragmentDrop = std::function<void(enum xlat_reason reason, uint32_t packets)>;
 
 /** A fragment for reassembly. `offset` in bytes; `header` is what goes before the payload when it is the first. */
@@ -63,8 +73,7 @@ public:
 	void configure(const FragmentOptions &options);
 
 	/**
-	 * A non-first fragment. TRANSLATE fills `decision`; HELD keeps a copy of the packet; DROPPED: counted
-	 * already, by the drop callback.
+	 * A non-first fragment. TRANSLATE fills `decision`; HELD keeps a copy of the packet.
 	 */
 	FragmentFate other(const FragmentKey &key, std::span<const uint8_t> packet, Time now, FragmentDecision &decision);
 
@@ -74,13 +83,16 @@ public:
 	 */
 	std::vector<std::vector<uint8_t>> first(const FragmentKey &key, const FragmentDecision &decision, Time now);
 
-	/** The first fragment was dropped: its fellows go too. Returns how many waited; the caller counts them. */
-	uint32_t forget(const FragmentKey &key);
+	/**
+	 * Ends what is known of a datagram and returns the fragments that waited: when the first one was dropped,
+	 * for the caller to count; when it showed that the datagram must be reassembled, to be fed to reassemble().
+	 */
+	std::vector<std::vector<uint8_t>> withdraw(const FragmentKey &key);
 
 	/**
 	 * Full reassembly, for a zero UDP checksum and for fragmented ICMP (RFC 6146 section 3.4). Returns the
 	 * whole datagram (header of the first fragment, then the payload) when this piece completes it. A datagram
-	 * with overlapping pieces is dropped and counted (RFC 5722).
+	 * with overlapping pieces is dropped and counted (RFC 5722), its later pieces too.
 	 */
 	std::vector<uint8_t> reassemble(const FragmentKey &key, const FragmentPiece &piece, Time now);
 

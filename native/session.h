@@ -95,19 +95,18 @@ struct SessionHandle {
 };
 
 struct Verdict {
-	/** XLAT_OK, or why the packet is to be dropped. Nothing below is set unless it is XLAT_OK. */
-	enum xlat_reason reason;
+	/** XLAT_OK, or why the packet is to be dropped; then nothing below is set. */
+	enum xlat_reason reason = XLAT_OK;
 	/** The packet is kept by the session table (a held SYN): neither forward nor count it as dropped. */
-	bool held;
+	bool held = false;
 	/** No session existed before this packet. */
-	bool fresh;
-	State state;
+	bool fresh = false;
+	State state = State::CLOSED;
 	/**
-	 * Ones-complement sum of what translation adds to a checksum over pseudo header and ports, IPv6→IPv4, of
-	 * 16-bit words in memory order; its complement is the difference for IPv4→IPv6. For ICMP only the
-	 * identifier counts (ICMPv4 has no pseudo header).
+	 * xlat_delta64() of the flow, kept with it for TCP and UDP; its complement is the one for IPv4→IPv6. 0 when
+	 * there is none: for ICMP, and without a session.
 	 */
-	uint16_t delta;
+	uint16_t delta = 0;
 	SessionHandle session;
 	/** Both complete: the packet's new addresses are in the one of the other family. */
 	Tuple6 six;
@@ -151,7 +150,7 @@ struct SessionOptions {
 	/** Capacity in sessions; fixed for the life of the file. */
 	uint32_t max_sessions = 1u << 20;
 	/** A file of another boot or network namespace is not adopted. host_identity() reads both. */
-	std::string boot_id;
+	std::string boot_id = "";
 	uint64_t netns_inode = 0;
 	SessionConfig config;
 };
@@ -249,35 +248,40 @@ public:
 	const std::string &adoption() const;
 
 	/**
-	 * A packet from the IPv6 side. Reasons: XLAT_NOT_TRANSLATED (server not in a prefix), XLAT_NO_POOL,
-	 * XLAT_NO_PORT, XLAT_TABLE_FULL, XLAT_TCP_NOT_SYN.
+	 * A packet from the IPv6 side. Reasons: XLAT_NOT_OUR_PREFIX, XLAT_NO_POOL, XLAT_NO_PORT, XLAT_TABLE_FULL,
+	 * XLAT_TCP_NOT_SYN. Whether the addresses are legal is the caller's business, for fresh sessions at least.
 	 */
 	Verdict outbound(const Tuple6 &tuple, const Facts &facts, Time now);
 
 	/**
-	 * A packet to a pool address. Reasons: XLAT_NO_BINDING, XLAT_FILTERED, XLAT_TABLE_FULL, XLAT_TCP_NOT_SYN.
-	 * Check `held` before anything else.
+	 * A packet to a pool address. Reasons: XLAT_NO_BINDING, XLAT_FILTERED, XLAT_SYN_HELD_FULL, XLAT_TABLE_FULL.
+	 * When `held` is set the packet waits for the client's own SYN: it goes nowhere and is not dropped.
 	 */
 	Verdict inbound(const Tuple4 &tuple, const Facts &facts, Time now);
 
 	/**
-	 * ICMP errors: the session that the embedded packet belongs to, or XLAT_NO_SESSION. Nothing is created or
+	 * ICMP errors: the session that the embedded packet belongs to, or XLAT_ICMP_NO_SESSION. Nothing is created or
 	 * refreshed (RFC 6146 section 3.5). error64: an ICMPv6 error, embedded server → client. error46: an ICMPv4
 	 * error, embedded pool → remote.
 	 */
 	Verdict error64(Protocol protocol, const Tuple6 &embedded, Time now);
 	Verdict error46(Protocol protocol, const Tuple4 &embedded, Time now);
 
-	/** Ahead of a batch: pulls the index line that outbound() or inbound() will read into the cache. */
+	/**
+	 * Ahead of a batch, without locks: the first call pulls the index line that outbound() or inbound() will
+	 * read into the cache, the second, some packets later, the record.
+	 */
 	void prefetch64(Protocol protocol, const Tuple6 &tuple) const;
 	void prefetch46(Protocol protocol, const Tuple4 &tuple) const;
+	void prefetch_record64(Protocol protocol, const Tuple6 &tuple) const;
+	void prefetch_record46(Protocol protocol, const Tuple4 &tuple) const;
 
 	/** Whether the address belongs to a pool. */
 	bool owns(uint32_t address) const;
 
 	/**
-	 * Runs the timers of one shard for at most `budget` records, giving at most `capacity` events. Call for
-	 * each shard about four times a second; one thread at a time a shard, which may change.
+	 * Runs the timers of one shard for at most `budget` records, giving at most `capacity` events (at least 1).
+	 * Call for each shard about four times a second, from any thread.
 	 */
 	TickResult tick(unsigned shard, Time now, unsigned budget, Event *events, size_t capacity);
 

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The packet's way: look up, step the state machine, or open a session (RFC 6146 section 3.5). */
+#include "session.h"
+
+#include "session_table.h"
+#include "xlat/checksum.h"
+
+namespace sixgate {
+
+const char *state_name(State state)
+{
+	static const char *const names[] = { "CLOSED",	   "V4_INIT",	 "V6_INIT",	      "ESTABLISHED",
+					     "V4_FIN_RCV", "V6_FIN_RCV", "V4_FIN_V6_FIN_RCV", "TRANS" };
+	return names[static_cast<unsigned>(state) & 7];
+}
+
+namespace {
+
+Verdict refuse(enum xlat_reason reason)
+{
+	Verdict out;
+	out.reason = reason;
+	return out;
+}
+
+/** Translated, but of no session (RFC 6146 section 3.5.2.2, CLOSED, any other packet). */
+Verdict pass(const Tuple6 &six, const Tuple4 &four)
+{
+	Verdict out;
+	out.six = six;
+	out.four = four;
+	return out;
+}
+
+void count(SessionRecord &record, bool from_v6, const Facts &facts)
+{
+	(from_v6 ? record.packets_out : record.packets_in) += facts.packets;
+	(from_v6 ? record.bytes_out : record.bytes_in) += facts.bytes;
+}
+
+} // namespace
+
+uint32_t SessionTable::Impl::find64(const Shard &shard, Protocol protocol, const Tuple6 &t) const
+{
+	return shard.six.find(tag6(secret(), protocol, t), [&](uint32_t number) {
+		const SessionRecord &r = session(number);
+		return r.client_port == t.client_port && r.remote_port == t.server_port && r.client == t.client &&
+		       r.server == t.server && r.protocol == protocol;
+	});
+}
+
+uint32_t SessionTable::Impl::find46(const Shard &shard, Protocol protocol, const Tuple4 &t) const
+{
+	return shard.four.find(tag4(secret(), protocol, t), [&](uint32_t number) {
+		const SessionRecord &r = session(number);
+		return r.pool == t.pool && r.remote == t.remote && r.pool_port == t.pool_port &&
+		       r.remote_port == t.remote_port && r.protocol == protocol;
+	});
+}
+
+/** An established TCP session whose time is over lives on for the probe, whether or not the timer came by. */
+bool SessionTable::Impl::dead(const Shard &shard, const SessionRecord &record, Time now) const
+{
+	uint32_t tick = tick_of(now);
+	if (XLAT_LIKELY(tick < record.expiry))
+		return false;
+	if (record.protocol != Protocol::TCP || record.state != State::ESTABLISHED)
+		return true;
+	return tick >= record.expiry + deadline(0, shard.policy->config.timeouts.tcp_transitory);
+}
+
+Verdict SessionTable::Impl::verdict(uint32_t number) const
+{
+	const SessionRecord &record = session(number);
+	Verdict out;
+	out.state = record.state;
+	out.delta = record.delta;
+	out.session = { number, record.generation };
+	out.six = record.six();
+	out.four = record.four();
+	return out;
+}
+
+void SessionTable::Impl::advance(Shard &shard, uint32_t number, bool from_v6, const Facts &facts, Time now)
+{
+	SessionRecord &record = session(number);
+	count(record, from_v6, facts);
+	const Timeouts &timeouts = shard.policy->config.timeouts;
+	Time after = record.protocol == Protocol::UDP ? timeouts.udp : timeouts.icmp;
+	if (record.protocol == Protocol::TCP) {
+		TcpStep step = tcp_step(record.state, tcp_event(from_v6, facts.tcp_flags));
+		if (record.state != step.state)
+			record.state = step.state;
+		if (step.timer == TcpTimer::KEEP)
+			return;
+		after = step.timer == TcpTimer::EST ? timeouts.tcp_established : timeouts.tcp_transitory;
+	}
+	uint32_t expiry = deadline(now, after);
+	if (expiry == record.expiry)
+		return;
+	record.expiry = expiry;
+	if (expiry < record.wheel_at) {
+		shard.wheel.unlink(file.sessions, number);
+		shard.wheel.link(file.sessions, number);
+	}
+}
+
+Verdict SessionTable::Impl::outbound(const Tuple6 &tuple, const Facts &facts, Time now)
+{
+	Shard &shard = shards[client_shard(secret(), tuple.client)];
+	std::lock_guard guard(shard.lock);
+	uint32_t number = find64(shard, facts.protocol, tuple);
+	if (number && XLAT_UNLIKELY(dead(shard, session(number), now))) {
+		end_session(shard, number);
+		number = 0;
+	}
+	if (!number)
+		return open64(shard, tuple, facts, now);
+	advance(shard, number, true, facts, now);
+	return verdict(number);
+}
+
+Verdict SessionTable::Impl::open64(Shard &shard, const Tuple6 &tuple, const Facts &facts, Time now)
+{
+	const Policy &policy = *shard.policy;
+	const Timeouts &timeouts = policy.config.timeouts;
+	const Prefix6 *prefix = policy.prefix_of(tuple.server);
+	if (!prefix)
+		return refuse(XLAT_NOT_OUR_PREFIX);
+	uint32_t remote = extract_ipv4(*prefix, tuple.server);
+	uint32_t bound = find_inside(shard, facts.protocol, tuple.client, tuple.client_port);
+	bool tcp = facts.protocol == Protocol::TCP, simultaneous = false;
+	if (tcp && !tcp_opens(facts.tcp_flags)) {
+		if (!bound)
+			return refuse(XLAT_TCP_NOT_SYN);
+		const BindingRecord &b = binding(bound);
+		return pass(tuple, { b.pool, remote, b.pool_port, tuple.server_port });
+	}
+	if (!bound) {
+		enum xlat_reason why = open_binding(shard, facts.protocol, tuple, remote, now, bound, simultaneous);
+		if (why != XLAT_OK)
+			return refuse(why);
+	} else if (tcp) {
+		const BindingRecord &b = binding(bound);
+		simultaneous = held.claim(remote, tuple.server_port, salt(), [&](const Tuple4 &waiting) {
+			return waiting.pool == b.pool && waiting.pool_port == b.pool_port;
+		});
+	}
+	const BindingRecord &b = binding(bound);
+	Tuple4 four = { b.pool, remote, b.pool_port, tuple.server_port };
+	State state = tcp && !simultaneous ? State::V6_INIT : State::ESTABLISHED;
+	Time after = !tcp ? facts.protocol == Protocol::UDP ? timeouts.udp : timeouts.icmp :
+		     simultaneous ? timeouts.tcp_established : timeouts.tcp_transitory;
+	uint32_t number;
+	enum xlat_reason why = open_session(shard, tuple, four, bound, facts.protocol, state, after, now, number);
+	if (why != XLAT_OK)
+		return refuse(why);
+	count(session(number), true, facts);
+	Verdict out = verdict(number);
+	out.fresh = true;
+	return out;
+}
+
+unsigned SessionTable::Impl::borrower(const Shard &shard, Protocol protocol, const Tuple4 &tuple) const
+{
+	const PoolAddress *address = shard.policy->address_of(tuple.pool);
+	if (!address)
+		return SHARDS;
+	uint8_t other = address->ports->borrower[protocol_index(protocol)][tuple.pool_port].load(
+		std::memory_order_acquire);
+	return other ? other - 1u : SHARDS;
+}
+
+Verdict SessionTable::Impl::inbound(const Tuple4 &tuple, const Facts &facts, Time now)
+{
+	unsigned at = shard_of_port(tuple.pool_port);
+	for (bool home = true;; home = false) {
+		Shard &shard = shards[at];
+		std::lock_guard guard(shard.lock);
+		uint32_t number = find46(shard, facts.protocol, tuple);
+		if (number && XLAT_UNLIKELY(dead(shard, session(number), now))) {
+			end_session(shard, number);
+			number = 0;
+		}
+		if (number) {
+			advance(shard, number, false, facts, now);
+			return verdict(number);
+		}
+		uint32_t bound = find_outside(shard, facts.protocol, tuple.pool, tuple.pool_port);
+		if (bound)
+			return open46(shard, bound, tuple, facts, now);
+		unsigned other = home ? borrower(shard, facts.protocol, tuple) : SHARDS;
+		if (other == SHARDS || other == at)
+			return hold(*shard.policy, tuple, facts, now);
+		at = other;
+	}
+}
+
+Verdict SessionTable::Impl::open46(Shard &shard, uint32_t bound, const Tuple4 &tuple, const Facts &facts, Time now)
+{
+	const BindingRecord &b = binding(bound);
+	const SessionConfig &config = shard.policy->config;
+	bool tcp = facts.protocol == Protocol::TCP, opens = tcp && tcp_opens(facts.tcp_flags);
+	if (config.address_dependent && !b.fixed &&
+	    !find_peer(shard, facts.protocol, tuple.pool, tuple.pool_port, tuple.remote))
+		return opens ? hold(*shard.policy, tuple, facts, now) : refuse(XLAT_FILTERED);
+	Tuple6 six = { b.client, embed_ipv4(config.prefixes[0], tuple.remote), b.client_port, tuple.remote_port };
+	if (tcp && !opens)
+		return pass(six, tuple);
+	/* Strangers may not take the last eighth of the table from the clients. */
+	if (live.load(std::memory_order_relaxed) >= file.sessions.capacity - file.sessions.capacity / 8)
+		return refuse(XLAT_TABLE_FULL);
+	State state = tcp ? State::V4_INIT : State::ESTABLISHED;
+	Time after = tcp ? config.timeouts.tcp_transitory :
+		     facts.protocol == Protocol::UDP ? config.timeouts.udp : config.timeouts.icmp;
+	uint32_t number;
+	enum xlat_reason why = open_session(shard, six, tuple, bound, facts.protocol, state, after, now, number);
+	if (why != XLAT_OK)
+		return refuse(why);
+	count(session(number), false, facts);
+	Verdict out = verdict(number);
+	out.fresh = true;
+	return out;
+}
+
+/** A SYN to a port of ours that nobody may use yet (RFC 6146 section 3.5.2.2); anything else has no binding. */
+Verdict SessionTable::Impl::hold(const Policy &policy, const Tuple4 &tuple, const Facts &facts, Time now)
+{
+	if (facts.protocol != Protocol::TCP || !tcp_opens(facts.tcp_flags))
+		return refuse(XLAT_NO_BINDING);
+	const PoolAddress *address = policy.address_of(tuple.pool);
+	if (!address || !policy.lends(address, tuple.pool_port))
+		return refuse(XLAT_NO_BINDING);
+	if (!held.hold(tuple, facts, deadline(now, policy.config.timeouts.tcp_incoming_syn), salt()))
+		return refuse(XLAT_SYN_HELD_FULL);
+	Verdict out = pass({}, tuple);
+	out.held = true;
+	out.state = State::V4_INIT;
+	return out;
+}
+
+Verdict SessionTable::outbound(const Tuple6 &tuple, const Facts &facts, Time now)
+{
+	return impl_->outbound(tuple, facts, now);
+}
+
+Verdict SessionTable::inbound(const Tuple4 &tuple, const Facts &facts, Time now)
+{
+	return impl_->inbound(tuple, facts, now);
+}
+
+Verdict SessionTable::error64(Protocol protocol, const Tuple6 &embedded, Time now)
+{
+	Shard &shard = impl_->shards[shard_of_client(embedded.client)];
+	std::lock_guard guard(shard.lock);
+	uint32_t number = impl_->find64(shard, protocol, embedded);
+	if (!number || impl_->dead(shard, impl_->session(number), now))
+		return refuse(XLAT_ICMP_NO_SESSION);
+	return impl_->verdict(number);
+}
+
+Verdict SessionTable::error46(Protocol protocol, const Tuple4 &embedded, Time now)
+{
+	unsigned at = shard_of_port(embedded.pool_port);
+	for (bool home = true;; home = false) {
+		Shard &shard = impl_->shards[at];
+		std::lock_guard guard(shard.lock);
+		uint32_t number = impl_->find46(shard, protocol, embedded);
+		if (number && !impl_->dead(shard, impl_->session(number), now))
+			return impl_->verdict(number);
+		unsigned other = home ? impl_->borrower(shard, protocol, embedded) : SHARDS;
+		if (other == SHARDS || other == at)
+			return refuse(XLAT_ICMP_NO_SESSION);
+		at = other;
+	}
+}
+
+void SessionTable::prefetch64(Protocol protocol, const Tuple6 &tuple) const
+{
+	impl_->shards[shard_of_client(tuple.client)].six.prefetch(tag6(impl_->secret(), protocol, tuple));
+}
+
+void SessionTable::prefetch46(Protocol protocol, const Tuple4 &tuple) const
+{
+	impl_->shards[shard_of_port(tuple.pool_port)].four.prefetch(tag4(impl_->secret(), protocol, tuple));
+}
+
+void SessionTable::prefetch_record64(Protocol protocol, const Tuple6 &tuple) const
+{
+	const Shard &shard = impl_->shards[shard_of_client(tuple.client)];
+	const SessionRecord *record = impl_->file.sessions.base + shard.six.guess(tag6(impl_->secret(), protocol, tuple));
+	__builtin_prefetch(record, 1);
+	__builtin_prefetch(&record->packets_out, 1);
+}
+
+void SessionTable::prefetch_record46(Protocol protocol, const Tuple4 &tuple) const
+{
+	const Shard &shard = impl_->shards[shard_of_port(tuple.pool_port)];
+	const SessionRecord *record = impl_->file.sessions.base + shard.four.guess(tag4(impl_->secret(), protocol, tuple));
+	__builtin_prefetch(record, 1);
+	__builtin_prefetch(&record->packets_out, 1);
+}
+
+bool SessionTable::owns(uint32_t address) const
+{
+	Shard &shard = impl_->shards[address % SHARDS];
+	std::lock_guard guard(shard.lock);
+	return shard.policy->address_of(address) != nullptr;
+}
+
+unsigned SessionTable::shard_of_client(const Ip6 &client) const
+{
+	return client_shard(impl_->secret(), client);
+}
+
+TickResult SessionTable::tick(unsigned shard, Time now, unsigned budget, Event *events, size_t capacity)
+{
+	return impl_->tick(shard, now, budget, events, capacity);
+}
+
+} // namespace sixgate

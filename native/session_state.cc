@@ -1,0 +1,428 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Records, indexes and timers of one shard, all under its lock. */
+#include "session_table.h"
+#include "xlat/checksum.h"
+
+namespace sixgate {
+
+void Wheel::push(const Records<SessionRecord> &records, uint32_t number, uint32_t slot)
+{
+	SessionRecord &record = records[number];
+	record.prev = HEAD | slot;
+	record.next = heads_[slot];
+	if (record.next)
+		records[record.next].prev = number;
+	heads_[slot] = number;
+}
+
+void Wheel::link(const Records<SessionRecord> &records, uint32_t number)
+{
+	SessionRecord &record = records[number];
+	uint32_t at = std::max(record.expiry, cursor_);
+	if (at - cursor_ < FINE) {
+		record.wheel_at = at;
+		push(records, number, at % FINE);
+		return;
+	}
+	uint32_t turn = std::min(at / FINE, cursor_ / FINE + COARSE - 1);
+	record.wheel_at = turn * FINE;
+	push(records, number, FINE + turn % COARSE);
+}
+
+void Wheel::unlink(const Records<SessionRecord> &records, uint32_t number)
+{
+	SessionRecord &record = records[number];
+	if (record.prev & HEAD)
+		heads_[record.prev & ~HEAD] = record.next;
+	else
+		records[record.prev].next = record.next;
+	if (record.next)
+		records[record.next].prev = record.prev;
+}
+
+uint32_t Wheel::pop(const Records<SessionRecord> &records, uint32_t tick, unsigned &budget)
+{
+	for (; cursor_ <= tick && budget; budget--) {
+		uint32_t *coarse = cursor_ % FINE ? nullptr : &heads_[FINE + cursor_ / FINE % COARSE];
+		if (coarse && *coarse) {
+			uint32_t number = *coarse;
+			unlink(records, number);
+			link(records, number);
+			continue;
+		}
+		uint32_t number = heads_[cursor_ % FINE];
+		if (!number) {
+			cursor_++;
+			continue;
+		}
+		unlink(records, number);
+		if (records[number].expiry <= tick)
+			return number;
+		link(records, number);
+	}
+	return 0;
+}
+
+uint32_t SessionTable::Impl::find_inside(const Shard &shard, Protocol protocol, const Ip6 &client, uint16_t port) const
+{
+	return shard.inside.find(tag_inside(secret(), (uint8_t)protocol, client, port), [&](uint32_t number) {
+		const BindingRecord &b = binding(number);
+		return b.client_port == port && b.protocol == protocol && b.client == client;
+	});
+}
+
+uint32_t SessionTable::Impl::find_outside(const Shard &shard, Protocol protocol, uint32_t pool, uint16_t port) const
+{
+	return shard.outside.find(tag_outside(secret(), protocol, pool, port), [&](uint32_t number) {
+		const BindingRecord &b = binding(number);
+		return b.pool == pool && b.pool_port == port && b.protocol == protocol;
+	});
+}
+
+uint32_t SessionTable::Impl::client_head(const Shard &shard, const Ip6 &client) const
+{
+	return shard.clients.find(tag_inside(secret(), 0, client, 0),
+				  [&](uint32_t number) { return binding(number).client == client; });
+}
+
+uint32_t SessionTable::Impl::find_peer(const Shard &shard, Protocol protocol, uint32_t pool, uint16_t port,
+				       uint32_t remote) const
+{
+	return shard.peers.find(tag_outside(secret(), protocol, pool, port, remote), [&](uint32_t number) {
+		const SessionRecord &r = session(number);
+		return r.pool == pool && r.pool_port == port && r.remote == remote && r.protocol == protocol;
+	});
+}
+
+void SessionTable::Impl::peer_link(Shard &shard, uint32_t number)
+{
+	SessionRecord &record = session(number);
+	uint32_t other = find_peer(shard, record.protocol, record.pool, record.pool_port, record.remote);
+	if (!other) {
+		record.peer_next = record.peer_prev = number;
+		shard.peers.insert(tag_outside(secret(), record.protocol, record.pool, record.pool_port, record.remote),
+				   number);
+		return;
+	}
+	record.peer_prev = other;
+	record.peer_next = session(other).peer_next;
+	session(record.peer_next).peer_prev = number;
+	session(other).peer_next = number;
+}
+
+void SessionTable::Impl::peer_unlink(Shard &shard, uint32_t number)
+{
+	SessionRecord &record = session(number);
+	uint32_t tag = tag_outside(secret(), record.protocol, record.pool, record.pool_port, record.remote);
+	if (record.peer_next == number) {
+		shard.peers.erase(tag, number);
+		return;
+	}
+	session(record.peer_prev).peer_next = record.peer_next;
+	session(record.peer_next).peer_prev = record.peer_prev;
+	if (find_peer(shard, record.protocol, record.pool, record.pool_port, record.remote) == number)
+		shard.peers.replace(tag, number, record.peer_next);
+}
+
+void SessionTable::Impl::keep_peers(Shard &shard, bool keep)
+{
+	if (keep == shard.peers_kept)
+		return;
+	shard.peers_kept = keep;
+	if (!keep) {
+		shard.peers.clear();
+		return;
+	}
+	for (uint32_t at = 0; at < shard.six.buckets(); at++)
+		for (uint32_t number : shard.six.bucket(at).record)
+			if (number && shard.peers.room())
+				peer_link(shard, number);
+}
+
+void SessionTable::Impl::link_session(Shard &shard, uint32_t number)
+{
+	SessionRecord &record = session(number);
+	shard.six.insert(tag6(secret(), record.protocol, record.six()), number);
+	shard.four.insert(tag4(secret(), record.protocol, record.four()), number);
+	if (shard.peers_kept)
+		peer_link(shard, number);
+	shard.wheel.link(file.sessions, number);
+	binding(record.binding).sessions++;
+	live.fetch_add(1, std::memory_order_relaxed);
+}
+
+enum xlat_reason SessionTable::Impl::open_session(Shard &shard, const Tuple6 &six, const Tuple4 &four, uint32_t bound,
+						  Protocol protocol, State state, Time after, Time now,
+						  uint32_t &number)
+{
+	bool room = shard.six.room() && shard.four.room() && (!shard.peers_kept || shard.peers.room());
+	if (!room || !file.sessions.take(&number, 1)) {
+		if (!binding(bound).sessions && !binding(bound).fixed)
+			end_binding(shard, bound);
+		return XLAT_TABLE_FULL;
+	}
+	SessionRecord &record = session(number);
+	uint32_t generation = record.generation + 1;
+	memset(static_cast<void *>(&record), 0, sizeof(record));
+	record.client = six.client;
+	record.server = six.server;
+	record.client_port = six.client_port;
+	record.remote_port = six.server_port;
+	record.pool = four.pool;
+	record.pool_port = four.pool_port;
+	record.remote = four.remote;
+	record.protocol = protocol;
+	record.state = state;
+	record.binding = bound;
+	record.generation = generation;
+	record.created = tick_of(now);
+	record.expiry = deadline(now, after);
+	if (protocol != Protocol::ICMP) {
+		struct xlat_tuple6 from = { {}, {}, xlat_be16(six.client_port), xlat_be16(six.server_port), 0 };
+		memcpy(from.src.b, six.client.bytes, 16);
+		memcpy(from.dst.b, six.server.bytes, 16);
+		struct xlat_tuple4 to = { xlat_ip4_of(four.pool), xlat_ip4_of(four.remote), xlat_be16(four.pool_port),
+					  xlat_be16(four.remote_port), 0 };
+		record.delta = xlat_delta64(&from, &to);
+	}
+	/* The same IPv4 host through another prefix: the client's newer word counts. */
+	uint32_t rival = find46(shard, protocol, four);
+	if (rival) {
+		binding(bound).sessions++;
+		end_session(shard, rival);
+		binding(bound).sessions--;
+	}
+	file.sessions.commit(record);
+	link_session(shard, number);
+	return XLAT_OK;
+}
+
+void SessionTable::Impl::end_session(Shard &shard, uint32_t number)
+{
+	SessionRecord &record = session(number);
+	file.sessions.retract(record);
+	shard.six.erase(tag6(secret(), record.protocol, record.six()), number);
+	shard.four.erase(tag4(secret(), record.protocol, record.four()), number);
+	if (shard.peers_kept)
+		peer_unlink(shard, number);
+	shard.wheel.unlink(file.sessions, number);
+	BindingRecord &bound = binding(record.binding);
+	if (!--bound.sessions && !bound.fixed)
+		end_binding(shard, record.binding);
+	live.fetch_sub(1, std::memory_order_relaxed);
+	file.sessions.give(&number, 1);
+}
+
+void SessionTable::Impl::link_binding(Shard &shard, uint32_t number)
+{
+	BindingRecord &record = binding(number);
+	shard.inside.insert(tag_inside(secret(), (uint8_t)record.protocol, record.client, record.client_port), number);
+	shard.outside.insert(tag_outside(secret(), record.protocol, record.pool, record.pool_port), number);
+	uint32_t head = client_head(shard, record.client);
+	record.prev = 0;
+	record.next = head;
+	if (head) {
+		binding(head).prev = number;
+		shard.clients.replace(tag_inside(secret(), 0, record.client, 0), head, number);
+	} else {
+		shard.clients.insert(tag_inside(secret(), 0, record.client, 0), number);
+	}
+	if (shard_of_port(record.pool_port) != shard.number)
+		slots[record.slot].load()->ports->borrower[protocol_index(record.protocol)][record.pool_port].store(
+			(uint8_t)(shard.number + 1), std::memory_order_release);
+}
+
+/** A port that the configuration gives to a static binding stays owned when another binding leaves it. */
+void SessionTable::Impl::end_binding(Shard &shard, uint32_t number)
+{
+	BindingRecord &record = binding(number);
+	file.bindings.retract(record);
+	shard.inside.erase(tag_inside(secret(), (uint8_t)record.protocol, record.client, record.client_port), number);
+	shard.outside.erase(tag_outside(secret(), record.protocol, record.pool, record.pool_port), number);
+	if (record.next)
+		binding(record.next).prev = record.prev;
+	uint32_t tag = tag_inside(secret(), 0, record.client, 0);
+	if (record.prev)
+		binding(record.prev).next = record.next;
+	else if (record.next)
+		shard.clients.replace(tag, number, record.next);
+	else
+		shard.clients.erase(tag, number);
+	if (!shard.policy->static_outside(record.protocol, record.pool, record.pool_port))
+		slots[record.slot].load()->disown(record.protocol, record.pool_port);
+	file.bindings.give(&number, 1);
+}
+
+void SessionTable::Impl::place_binding(Shard &shard, uint32_t number, const BindingRecord &fields)
+{
+	BindingRecord &record = binding(number);
+	record = fields;
+	file.bindings.commit(record);
+	link_binding(shard, number);
+}
+
+PoolAddress *SessionTable::Impl::paired(const Shard &shard, const PoolChoice &choice, const Ip6 &client) const
+{
+	unsigned seen = 0;
+	for (uint32_t at = client_head(shard, client); at && seen < 16; at = binding(at).next, seen++) {
+		PoolAddress *address = slots[binding(at).slot].load(std::memory_order_relaxed);
+		for (const Pool *pool : choice.pools)
+			if (pool->holds(address))
+				return address;
+	}
+	return nullptr;
+}
+
+/** Own shard before borrowing; parity is kept as long as the address has such a port at all (RFC 4787 REQ-4). */
+uint16_t SessionTable::Impl::pick_class(Shard &shard, Protocol protocol, PoolAddress &address, PortRange range,
+					unsigned parity)
+{
+	if (range.first > range.last)
+		return 0;
+	uint64_t random = draw(shard);
+	for (unsigned step = 0; step < SHARDS; step++) {
+		unsigned from = step ? (shard.number + (unsigned)(random >> 58) + step) % SHARDS : shard.number;
+		uint16_t port = address.take(protocol, from, parity, range, random & 0xffffffff);
+		if (port)
+			return port;
+	}
+	return address.take(protocol, (shard.number + (unsigned)(random >> 58)) % SHARDS, parity, range, random);
+}
+
+/** The range 0-1023 and the parity are kept where possible (RFC 6146 section 3.5.1.1). */
+uint16_t SessionTable::Impl::pick_port(Shard &shard, Protocol protocol, PoolAddress &address, PortRange range,
+				       uint16_t wanted)
+{
+	PortRange low = { range.first, std::min<uint16_t>(range.last, 1023) };
+	PortRange high = { std::max<uint16_t>(range.first, 1024), range.last };
+	const PortRange order[2] = { wanted < 1024 ? low : high, wanted < 1024 ? high : low };
+	for (const PortRange &part : order)
+		for (unsigned flip = 0; flip < 2; flip++)
+			for (unsigned again = 0; again < 4; again++) {
+				uint16_t port = pick_class(shard, protocol, address, part, (wanted & 1u) ^ flip);
+				if (!port)
+					break;
+				/* A static binding's port that was free for a moment while the configuration changed. */
+				if (!shard.policy->static_outside(protocol, address.address, port))
+					return port;
+			}
+	return 0;
+}
+
+enum xlat_reason SessionTable::Impl::pick(Shard &shard, Protocol protocol, const PoolChoice &choice, const Ip6 &client,
+					  uint16_t wanted, Time now, PoolAddress *&address, uint16_t &port)
+{
+	unsigned index = protocol_index(protocol);
+	auto attempt = [&](const Pool &pool, PoolAddress *candidate) {
+		uint32_t used = candidate->used[index].load(std::memory_order_relaxed);
+		if (candidate->exclusive && used >= pool.width() + candidate->extra[index])
+			return false;
+		address = candidate;
+		port = pick_port(shard, protocol, *candidate, pool.range, wanted);
+		return port != 0;
+	};
+	if (PoolAddress *own = paired(shard, choice, client)) {
+		for (const Pool *pool : choice.pools)
+			if (pool->holds(own) && attempt(*pool, own))
+				return XLAT_OK;
+		return XLAT_NO_PORT;
+	}
+	for (const Pool *pool : choice.pools) {
+		size_t count = pool->addresses.size(), start = draw(shard) % count;
+		if (count > 64 && now < pool->full_until[index].load(std::memory_order_relaxed))
+			continue;
+		for (size_t i = 0; i < count; i++)
+			if (attempt(*pool, pool->addresses[(start + i) % count]))
+				return XLAT_OK;
+		if (count > 64)
+			pool->full_until[index].store(now + 10, std::memory_order_relaxed);
+	}
+	return XLAT_NO_PORT;
+}
+
+enum xlat_reason SessionTable::Impl::open_binding(Shard &shard, Protocol protocol, const Tuple6 &six, uint32_t remote,
+						  Time now, uint32_t &number, bool &simultaneous)
+{
+	const Policy &policy = *shard.policy;
+	if (!shard.inside.room() || !shard.outside.room() || !shard.clients.room())
+		return XLAT_TABLE_FULL;
+	const StaticConfig *fixed = policy.static_inside(protocol, six.client, six.client_port);
+	PoolAddress *address = fixed ? policy.address_of(fixed->outside) : nullptr;
+	uint16_t port = fixed ? fixed->outside_port : 0;
+	const PoolChoice *choice = fixed ? nullptr : policy.choice_of(six.client);
+	if (!fixed && !choice)
+		return XLAT_NO_POOL;
+	if (!file.bindings.take(&number, 1))
+		return XLAT_TABLE_FULL;
+	if (fixed) {
+		address->own(protocol, port);
+	} else {
+		PoolAddress *pair = paired(shard, *choice, six.client);
+		if (protocol == Protocol::TCP)
+			simultaneous = held.claim(remote, six.server_port, salt(), [&](const Tuple4 &waiting) {
+				address = policy.address_of(waiting.pool);
+				port = waiting.pool_port;
+				return address && (!pair || pair == address) && choice->lender(address, port) &&
+				       address->own(protocol, port);
+			});
+		enum xlat_reason why = simultaneous ? XLAT_OK : pick(shard, protocol, *choice, six.client,
+								     six.client_port, now, address, port);
+		if (why != XLAT_OK) {
+			file.bindings.give(&number, 1);
+			return why;
+		}
+	}
+	BindingRecord fields = {};
+	fields.client = six.client;
+	fields.client_port = six.client_port;
+	fields.pool = address->address;
+	fields.pool_port = port;
+	fields.protocol = protocol;
+	fields.fixed = fixed != nullptr;
+	fields.slot = address->slot;
+	fields.created = tick_of(now);
+	place_binding(shard, number, fields);
+	return XLAT_OK;
+}
+
+/** True when the timers have something to say about the session. */
+bool SessionTable::Impl::expire(Shard &shard, uint32_t number, Time now, Event &event)
+{
+	SessionRecord &record = session(number);
+	bool probe = record.protocol == Protocol::TCP && record.state == State::ESTABLISHED;
+	record.state = probe ? State::TRANS : record.state;
+	if (probe)
+		record.expiry = deadline(now, shard.policy->config.timeouts.tcp_transitory);
+	/* end_session() expects it linked. */
+	shard.wheel.link(file.sessions, number);
+	if (!probe) {
+		end_session(shard, number);
+		return false;
+	}
+	event.kind = Event::PROBE;
+	event.packet_length = 0;
+	event.session = { number, record.generation };
+	event.six = record.six();
+	event.four = record.four();
+	return true;
+}
+
+TickResult SessionTable::Impl::tick(unsigned number, Time now, unsigned budget, Event *events, size_t capacity)
+{
+	TickResult result = { 0, false };
+	while (number == 0 && result.events < capacity && held.expire(tick_of(now), salt(), events[result.events]))
+		result.events++;
+	Shard &shard = shards[number];
+	std::lock_guard guard(shard.lock);
+	while (budget && result.events < capacity) {
+		uint32_t due = shard.wheel.pop(file.sessions, tick_of(now), budget);
+		if (!due)
+			break;
+		result.events += expire(shard, due, now, events[result.events]);
+		budget -= budget > 0;
+	}
+	result.more = !budget || result.events == capacity;
+	return result;
+}
+
+} // namespace sixgate

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The inside of SessionTable: shards, and what is done to one under its lock. */
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "pool.h"
+#include "session_file.h"
+#include "session_held.h"
+#include "session_index.h"
+#include "session_tcp.h"
+
+namespace sixgate {
+
+/** A tick is 128 ms: 32 bits of them last 17 years. */
+constexpr unsigned TICK_SHIFT = 7;
+
+inline uint32_t tick_of(Time now)
+{
+	return (uint32_t)(now >> TICK_SHIFT);
+}
+
+/** The first tick at which `after` has passed for certain. */
+inline uint32_t deadline(Time now, Time after)
+{
+	return tick_of(now + after + (1 << TICK_SHIFT) - 1);
+}
+
+/** Spins a little, then sleeps: an owner may have lost its processor. */
+class Lock {
+public:
+	void lock()
+	{
+		for (int spin = 0; spin < 64; spin++) {
+			uint32_t free = 0;
+			if (state_.compare_exchange_weak(free, 1, std::memory_order_acquire))
+				return;
+			relax();
+		}
+		while (state_.exchange(2, std::memory_order_acquire))
+			state_.wait(2, std::memory_order_relaxed);
+	}
+	void unlock()
+	{
+		if (state_.exchange(0, std::memory_order_release) == 2)
+			state_.notify_one();
+	}
+
+private:
+	std::atomic<uint32_t> state_ = 0;
+	static void relax()
+	{
+#if defined(__x86_64__)
+		__builtin_ia32_pause();
+#endif
+	}
+};
+
+/**
+ * Two levels: 512 ticks one by one (65 s), then 256 slots of 512 ticks (4.6 h). A session is looked at when its
+ * slot comes and linked anew when it was used meanwhile, so a packet never moves it.
+ */
+class Wheel {
+public:
+	void start(uint32_t tick) { cursor_ = tick; }
+	void link(const Records<SessionRecord> &records, uint32_t number);
+	void unlink(const Records<SessionRecord> &records, uint32_t number);
+	/** The next session of a slot whose time has come, unlinked; 0 when there is none up to `tick`. */
+	uint32_t pop(const Records<SessionRecord> &records, uint32_t tick, unsigned &budget);
+
+private:
+	static constexpr uint32_t HEAD = 0x80000000, FINE = 512, COARSE = 256;
+	uint32_t cursor_ = 0;
+	uint32_t heads_[FINE + COARSE] = {};
+	void push(const Records<SessionRecord> &records, uint32_t number, uint32_t slot);
+};
+
+struct alignas(64) Shard {
+	mutable Lock lock;
+	unsigned number = 0;
+	const Policy *policy = nullptr;
+	/** Sessions by either tuple; bindings by either transport address; clients by address. */
+	Index six, four, inside, outside, clients;
+	/** Sessions by binding and remote address, one of each ring; kept under address-dependent filtering only. */
+	Index peers;
+	bool peers_kept = false;
+	Wheel wheel;
+	uint64_t draws = 0;
+};
+
+struct SessionTable::Impl {
+	SessionFile file;
+	Arena arena;
+	HeldSyns held;
+	Shard shards[SHARDS];
+	/** Live pool addresses by BindingRecord::slot. */
+	std::unique_ptr<std::atomic<PoolAddress *>[]> slots;
+	std::unique_ptr<Policy> policy;
+	/** Serialises configure() and stats(). */
+	mutable std::mutex control;
+	std::atomic<uint64_t> live = 0;
+	uint64_t adopted = 0;
+	std::string adoption;
+
+	const Secret &secret() const { return file.header->secret; }
+	SessionRecord &session(uint32_t number) const { return file.sessions[number]; }
+	BindingRecord &binding(uint32_t number) const { return file.bindings[number]; }
+	uint32_t salt() const { return (uint32_t)secret().index[7]; }
+
+	/* session.cc: the packet's way */
+	Verdict outbound(const Tuple6 &tuple, const Facts &facts, Time now);
+	Verdict inbound(const Tuple4 &tuple, const Facts &facts, Time now);
+	Verdict open64(Shard &shard, const Tuple6 &tuple, const Facts &facts, Time now);
+	Verdict open46(Shard &shard, uint32_t bound, const Tuple4 &tuple, const Facts &facts, Time now);
+	Verdict hold(const Policy &policy, const Tuple4 &tuple, const Facts &facts, Time now);
+	/** The shard that lent the port elsewhere, by the port's own shard, or SHARDS. */
+	unsigned borrower(const Shard &shard, Protocol protocol, const Tuple4 &tuple) const;
+	uint32_t find64(const Shard &shard, Protocol protocol, const Tuple6 &tuple) const;
+	uint32_t find46(const Shard &shard, Protocol protocol, const Tuple4 &tuple) const;
+	Verdict verdict(uint32_t number) const;
+	bool dead(const Shard &shard, const SessionRecord &record, Time now) const;
+	void advance(Shard &shard, uint32_t number, bool from_v6, const Facts &facts, Time now);
+
+	/* session_state.cc: records, indexes and timers, under the shard's lock */
+	enum xlat_reason open_session(Shard &shard, const Tuple6 &six, const Tuple4 &four, uint32_t bound, Protocol protocol,
+				      State state, Time lifetime, Time now, uint32_t &number);
+	void link_session(Shard &shard, uint32_t number);
+	void end_session(Shard &shard, uint32_t number);
+	uint32_t find_inside(const Shard &shard, Protocol protocol, const Ip6 &client, uint16_t port) const;
+	uint32_t find_outside(const Shard &shard, Protocol protocol, uint32_t pool, uint16_t port) const;
+	enum xlat_reason open_binding(Shard &shard, Protocol protocol, const Tuple6 &six, uint32_t remote, Time now,
+				      uint32_t &number, bool &simultaneous);
+	void place_binding(Shard &shard, uint32_t number, const BindingRecord &fields);
+	void link_binding(Shard &shard, uint32_t number);
+	void end_binding(Shard &shard, uint32_t number);
+	uint32_t client_head(const Shard &shard, const Ip6 &client) const;
+	/** The address that the client has already (pooling paired, RFC 4787 REQ-2), or null. */
+	PoolAddress *paired(const Shard &shard, const PoolChoice &choice, const Ip6 &client) const;
+	enum xlat_reason pick(Shard &shard, Protocol protocol, const PoolChoice &choice, const Ip6 &client,
+			      uint16_t wanted, Time now, PoolAddress *&address, uint16_t &port);
+	uint16_t pick_port(Shard &shard, Protocol protocol, PoolAddress &address, PortRange range, uint16_t wanted);
+	uint16_t pick_class(Shard &shard, Protocol protocol, PoolAddress &address, PortRange range, unsigned parity);
+	void peer_link(Shard &shard, uint32_t number);
+	void peer_unlink(Shard &shard, uint32_t number);
+	uint32_t find_peer(const Shard &shard, Protocol protocol, uint32_t pool, uint16_t port, uint32_t remote) const;
+	void keep_peers(Shard &shard, bool keep);
+	TickResult tick(unsigned number, Time now, unsigned budget, Event *events, size_t capacity);
+	bool expire(Shard &shard, uint32_t number, Time now, Event &event);
+	uint64_t draw(Shard &shard) { return siphash13(secret().random, (uint64_t)shard.number << 56 | shard.draws++); }
+
+	/* session_control.cc: opening, adoption, configuration */
+	bool open(const SessionOptions &options, Time now, std::string &error);
+	void adopt(Time now);
+	bool adopt_binding(uint32_t number);
+	bool adopt_session(uint32_t number, Time now);
+	ConfigureResult configure(const SessionConfig &config, Time now);
+	uint64_t purge(Shard &shard);
+	bool allowed(const Policy &policy, const SessionRecord &record) const;
+	void open_static(Shard &shard, const StaticConfig &entry, Time now);
+	/** Hands the policy to the packet threads, shard by shard, and ends what it forbids. */
+	uint64_t install(std::unique_ptr<Policy> fresh, Time now);
+};
+
+} // namespace sixgate
