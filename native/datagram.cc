@@ -67,6 +67,22 @@ union control {
 	char bytes[CMSG_SPACE(sizeof(in6_pktinfo))];
 };
 
+/* What recvmmsg and sendmmsg work on, one element a slot. */
+struct batch {
+	std::vector<sockaddr_storage> names;
+	std::vector<iovec> vectors;
+	std::vector<control> controls;
+	std::vector<mmsghdr> messages;
+
+	void resize(uint32_t count)
+	{
+		names.resize(count);
+		vectors.resize(count);
+		controls.resize(count);
+		messages.resize(count);
+	}
+};
+
 class Ring : public Napi::ObjectWrap<Ring> {
 public:
 	static Napi::Function define(Napi::Env env)
@@ -80,10 +96,24 @@ public:
 		Napi::ArrayBuffer storage = Napi::ArrayBuffer::New(info.Env(), count * SLOT_SIZE);
 		slots = static_cast<uint8_t *>(storage.Data());
 		memory = Napi::Persistent(storage);
-		names.resize(count);
-		vectors.resize(count);
-		controls.resize(count);
-		messages.resize(count);
+		in.resize(count);
+		out.resize(count);
+		for (uint32_t slot = 0; slot < count; slot++)
+			rearm(slot);
+	}
+
+	/* Makes a message ready to receive into its slot; the kernel changes only those it filled. */
+	void rearm(uint32_t slot)
+	{
+		in.vectors[slot] = {payload(slot), PAYLOAD_SIZE};
+		msghdr &message = in.messages[slot].msg_hdr;
+		message = {};
+		message.msg_name = &in.names[slot];
+		message.msg_namelen = sizeof(sockaddr_storage);
+		message.msg_iov = &in.vectors[slot];
+		message.msg_iovlen = 1;
+		message.msg_control = &in.controls[slot];
+		message.msg_controllen = sizeof(control);
 	}
 
 	slot_header &header(uint32_t slot)
@@ -94,10 +124,7 @@ public:
 	uint8_t *payload(uint32_t slot) { return slots + slot * SLOT_SIZE + HEADER_SIZE; }
 
 	uint32_t count = 0;
-	std::vector<sockaddr_storage> names;
-	std::vector<iovec> vectors;
-	std::vector<control> controls;
-	std::vector<mmsghdr> messages;
+	batch in, out;
 
 private:
 	Napi::Value buffer(const Napi::CallbackInfo &) { return memory.Value(); }
@@ -346,7 +373,7 @@ void Socket::describe(const mmsghdr &message, slot_header &header)
 void Socket::address(Ring &ring, uint32_t slot, msghdr &out)
 {
 	const slot_header &header = ring.header(slot);
-	sockaddr_storage &name = ring.names[slot];
+	sockaddr_storage &name = ring.out.names[slot];
 	if (family == AF_INET) {
 		auto &in4 = reinterpret_cast<sockaddr_in &>(name);
 		in4 = {};
@@ -373,7 +400,7 @@ void Socket::address(Ring &ring, uint32_t slot, msghdr &out)
 	if (!wildcard || memcmp(header.local, zero, 16) == 0)
 		return;
 	/* No interface index: the route decides where the answer leaves, the scope where it must. */
-	control &space = ring.controls[slot];
+	control &space = ring.out.controls[slot];
 	space.align = {};
 	out.msg_control = &space;
 	auto *part = &space.align;
@@ -402,22 +429,11 @@ Napi::Value Socket::receive(const Napi::CallbackInfo &info)
 	if (!state)
 		return Napi::Number::New(info.Env(), 0);
 	Ring &ring = *Ring::Unwrap(info[0].As<Napi::Object>());
-	for (uint32_t slot = 0; slot < ring.count; slot++) {
-		ring.vectors[slot] = {ring.payload(slot), PAYLOAD_SIZE};
-		msghdr &in = ring.messages[slot].msg_hdr;
-		in = {};
-		in.msg_name = &ring.names[slot];
-		in.msg_namelen = sizeof(sockaddr_storage);
-		in.msg_iov = &ring.vectors[slot];
-		in.msg_iovlen = 1;
-		if (wildcard) {
-			in.msg_control = &ring.controls[slot];
-			in.msg_controllen = sizeof(control);
-		}
+	const int got = recvmmsg(state->fd, ring.in.messages.data(), ring.count, MSG_DONTWAIT, nullptr);
+	for (int slot = 0; slot < got; slot++) {
+		describe(ring.in.messages[slot], ring.header(slot));
+		ring.rearm(slot);
 	}
-	const int got = recvmmsg(state->fd, ring.messages.data(), ring.count, MSG_DONTWAIT, nullptr);
-	for (int slot = 0; slot < got; slot++)
-		describe(ring.messages[slot], ring.header(slot));
 	return Napi::Number::New(info.Env(), std::max(got, 0));
 }
 
@@ -431,10 +447,10 @@ Napi::Value Socket::send(const Napi::CallbackInfo &info)
 		const uint32_t length = std::min(ring.header(slot).length, PAYLOAD_SIZE);
 		if (length == 0)
 			continue;
-		msghdr &out = ring.messages[ready].msg_hdr;
+		msghdr &out = ring.out.messages[ready].msg_hdr;
 		out = {};
-		ring.vectors[ready] = {ring.payload(slot), length};
-		out.msg_iov = &ring.vectors[ready];
+		ring.out.vectors[ready] = {ring.payload(slot), length};
+		out.msg_iov = &ring.out.vectors[ready];
 		out.msg_iovlen = 1;
 		address(ring, slot, out);
 		ready++;
@@ -442,7 +458,7 @@ Napi::Value Socket::send(const Napi::CallbackInfo &info)
 	/* sendmmsg stops at the first failure: count that one and go on behind it. */
 	uint32_t failed = state ? 0 : ready;
 	for (uint32_t sent = 0; state && sent < ready;) {
-		const int done = sendmmsg(state->fd, ring.messages.data() + sent, ready - sent, MSG_DONTWAIT);
+		const int done = sendmmsg(state->fd, ring.out.messages.data() + sent, ready - sent, MSG_DONTWAIT);
 		if (done > 0) {
 			sent += done;
 			continue;

@@ -4,8 +4,9 @@
  * oldest, and an open-addressing table of where they are. Nothing is allocated for a hit.
  */
 import type { Answer } from './answer.ts'
+import type { Key } from './key.ts'
 
-/** Words of an entry's header. The key, the body and the offsets of its TTLs follow. */
+/** Words of an entry's header. The key in whole words, the body and the offsets of its TTLs follow. */
 export const ENTRY = {
   size: 0,
   hash: 1,
@@ -70,12 +71,13 @@ export class Cache {
   }
 
   /** The entry of a key, in words from the start of the block, or -1. Expired entries are not found. */
-  find(key: Uint8Array, keyLength: number, hash: number, now: number): number {
+  find(key: Key, now: number): number {
+    const { hash } = key
     let slot = hash & this.#mask
     for (let probes = 0; probes < MAX_PROBES; probes++, slot = (slot + 1) & this.#mask) {
       const place = this.#table[slot]!
       if (place === 0) return -1
-      if (this.#hashes[slot] !== hash || !this.#matches(place - 1, key, keyLength)) continue
+      if (this.#hashes[slot] !== hash || !this.#matches(place - 1, key)) continue
       const entry = place - 1
       if (this.words[entry + ENTRY.expires]! <= now) return -1
       return entry
@@ -84,15 +86,16 @@ export class Cache {
   }
 
   /** Keeps an answer under a key, in place of what was kept under it. An answer too large is not kept. */
-  insert(key: Uint8Array, keyLength: number, hash: number, answer: Answer, now: number): void {
-    this.#remove(key, keyLength, hash)
-    const size = ENTRY.words + ((keyLength + answer.body.length + 2 * answer.ttlOffsets.length + 3) >>> 2)
+  insert(key: Key, answer: Answer, now: number): void {
+    this.#remove(key)
+    const size =
+      ENTRY.words + ((key.length + 3) >>> 2) + ((answer.body.length + 2 * answer.ttlOffsets.length + 3) >>> 2)
     // Nothing may take more than a sixteenth: one answer shall not push out all others.
     if (size > this.#capacity >>> 4) return
     while (this.#count >= this.#mask * 0.75) this.#evict()
     const entry = this.#reserve(size)
-    this.#write(entry, size, key, keyLength, hash, answer, now)
-    this.#link(entry, hash)
+    this.#write(entry, size, key, answer, now)
+    this.#link(entry, key.hash)
   }
 
   clear(): void {
@@ -100,19 +103,23 @@ export class Cache {
     this.#head = this.#tail = this.#used = this.#count = 0
   }
 
-  #matches(entry: number, key: Uint8Array, keyLength: number): boolean {
-    if (this.words[entry + ENTRY.keyLength] !== keyLength) return false
-    const at = (entry + ENTRY.words) << 2
-    const bytes = this.bytes
-    for (let index = 0; index < keyLength; index++) if (bytes[at + index] !== key[index]) return false
+  #matches(entry: number, key: Key): boolean {
+    const { words } = this
+    if (words[entry + ENTRY.keyLength] !== key.length) return false
+    const at = entry + ENTRY.words
+    for (let index = (key.length + 3) >>> 2; index > 0; ) {
+      index--
+      if (words[at + index] !== key.words[index]) return false
+    }
     return true
   }
 
-  #write(entry: number, size: number, key: Uint8Array, length: number, hash: number, answer: Answer, now: number) {
+  #write(entry: number, size: number, key: Key, answer: Answer, now: number): void {
     const { words } = this
-    const body = ((entry + ENTRY.words) << 2) + length
+    const keyWords = (key.length + 3) >>> 2
+    const body = (entry + ENTRY.words + keyWords) << 2
     words[entry + ENTRY.size] = size
-    words[entry + ENTRY.hash] = hash
+    words[entry + ENTRY.hash] = key.hash
     words[entry + ENTRY.stored] = now
     words[entry + ENTRY.expires] = now + answer.keep
     words[entry + ENTRY.flags] =
@@ -120,14 +127,14 @@ export class Cache {
       (answer.authentic ? ENTRY_FLAG.AUTHENTIC : 0) |
       (answer.synthesised ? ENTRY_FLAG.SYNTHESISED : 0) |
       (answer.cut ? ENTRY_FLAG.CUT : 0)
-    words[entry + ENTRY.keyLength] = length
+    words[entry + ENTRY.keyLength] = key.length
     words[entry + ENTRY.bodyLength] = answer.body.length
     words[entry + ENTRY.ttls] = answer.ttlOffsets.length
     words[entry + ENTRY.answers] = answer.counts[0]
     words[entry + ENTRY.authorities] = answer.counts[1]
     words[entry + ENTRY.additionals] = answer.counts[2]
     words[entry + ENTRY.body] = body
-    this.bytes.set(key.subarray(0, length), (entry + ENTRY.words) << 2)
+    words.set(key.words.subarray(0, keyWords), entry + ENTRY.words)
     this.bytes.set(answer.body, body)
     let at = ttlTable(body, answer.body.length)
     for (const offset of answer.ttlOffsets) {
@@ -190,9 +197,10 @@ export class Cache {
     }
   }
 
-  #remove(key: Uint8Array, keyLength: number, hash: number): void {
+  #remove(key: Key): void {
+    const { hash } = key
     for (let slot = hash & this.#mask; this.#table[slot] !== 0; slot = (slot + 1) & this.#mask) {
-      if (this.#hashes[slot] !== hash || !this.#matches(this.#table[slot]! - 1, key, keyLength)) continue
+      if (this.#hashes[slot] !== hash || !this.#matches(this.#table[slot]! - 1, key)) continue
       this.#unlink(slot)
       return
     }

@@ -38,7 +38,7 @@ export class QueryLog {
     if (this.#notes.length === 0) setImmediate(() => this.#write())
     this.#notes.push({
       client: bytes.slice(client, client + (bytes[header + SLOT.family] === 4 ? 4 : 16)),
-      name: bytes.slice(name, name + (query.questionLength === 0 ? 0 : query.nameLength)),
+      name: bytes.slice(name, name + (query.questionLength === 0 ? 0 : query.key.nameLength)),
       type: query.type,
     })
   }

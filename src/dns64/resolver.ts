@@ -6,10 +6,10 @@
 import type { Clock } from '../clock.ts'
 import { type Answer, emptyAnswer, passedAnswer, SERVER_FAILURE } from './answer.ts'
 import type { Cache } from './cache.ts'
+import { Key, VARIANT } from './key.ts'
 import { reverseAnswer, reverseName, wellKnownAnswer } from './local.ts'
 import { isFailure, type Message } from './message.ts'
 import type { Policy } from './policy.ts'
-import { hashKey, makeKey, type Query, VARIANT } from './query.ts'
 import { answerMessage, entryMessage } from './reply.ts'
 import { type AddressRules, combine, decidedByAaaa } from './synthesis.ts'
 import type { Upstream } from './upstream.ts'
@@ -60,7 +60,7 @@ export function plan({ name, type, variant, view }: Question, policy: Policy): P
 }
 
 interface Job extends Question {
-  readonly key: Uint8Array
+  readonly key: Key
   readonly waiters: Waiter[]
 }
 
@@ -68,7 +68,7 @@ export class Resolver {
   readonly #clock: Clock
   readonly #upstream: Upstream
   readonly #jobs = new Map<string, Job>()
-  readonly #suffix = new Uint8Array(260)
+  readonly #suffix = new Key()
   #policy: Policy
   #cache: Cache
   #epoch: number
@@ -102,19 +102,13 @@ export class Resolver {
   }
 
   /** The kept denial of the name or of one above it (RFC 8020), or -1. */
-  findDenial(query: Query, now: number): number {
-    const { key, nameLength } = query
-    const variant = key[nameLength + 2]!
+  findDenial(key: Key, now: number): number {
     // A client that validates needs the proof for its own name.
-    if (variant & VARIANT.DO) return -1
-    const suffix = this.#suffix
-    for (let start = 0; start < nameLength - 1; start += key[start]! + 1) {
-      const length = nameLength - start
-      for (let index = 0; index < length; index++) suffix[index] = key[start + index]!
-      suffix[length] = suffix[length + 1] = ANY_TYPE
-      suffix[length + 2] = variant
-      suffix[length + 3] = 0
-      const entry = this.#cache.find(suffix, length + 4, hashKey(suffix, length), now)
+    if (key.variant & VARIANT.DO) return -1
+    for (let start = 0; start < key.nameLength - 1; start += key.bytes[start]! + 1) {
+      this.#suffix.readName(key.bytes, start, key.nameLength)
+      this.#suffix.finish(ANY_TYPE, key.variant)
+      const entry = this.#cache.find(this.#suffix, now)
       if (entry >= 0) return entry
     }
     return -1
@@ -123,8 +117,8 @@ export class Resolver {
   /** Has the waiter answered, now or later. False when too many wait already. */
   submit(question: Question, waiter: Waiter): boolean {
     if (this.#waiting >= MAX_WAITERS) return false
-    const key = makeKey(question.name, question.type, question.variant, question.view)
-    const text = Buffer.from(key).toString('latin1')
+    const key = Key.of(question.name, question.type, question.variant, question.view)
+    const text = String(key)
     this.#waiting++
     const same = this.#jobs.get(text)
     if (same) {
@@ -197,8 +191,8 @@ export class Resolver {
   #resolve(name: Uint8Array, type: number, variant: number, done: (message: Message | undefined) => void): void {
     const local = wellKnownAnswer(name, type, undefined)
     if (local) return done(answerMessage(local, name, type))
-    const key = makeKey(name, type, variant, 0)
-    const entry = this.#cache.find(key, key.length, hashKey(key, name.length), this.now())
+    const key = Key.of(name, type, variant)
+    const entry = this.#cache.find(key, this.now())
     if (entry >= 0) return done(entryMessage(this.#cache, entry, name, type, this.now()))
     const generation = this.#generation
     this.#upstream.ask({ name, type, variant }, (message) => {
@@ -210,9 +204,8 @@ export class Resolver {
     })
   }
 
-  #keep({ name, key }: { name: Uint8Array; key: Uint8Array }, answer: Answer): void {
+  #keep({ name, key }: { name: Uint8Array; key: Key }, answer: Answer): void {
     if (answer.keep <= 0) return
-    const kept = answer.cut ? makeKey(name, ANY_TYPE, key[name.length + 2]!, 0) : key
-    this.#cache.insert(kept, kept.length, hashKey(kept, name.length), answer, this.now())
+    this.#cache.insert(answer.cut ? Key.of(name, ANY_TYPE, key.variant) : key, answer, this.now())
   }
 }

@@ -88,11 +88,11 @@ export class Responder {
         this.counters.overload++
         return this.#refuse(bytes, RCODE.SERVFAIL)
       }
-      if (view > 0) query.setView(view)
+      if (view > 0) query.key.view = view
     }
     const now = this.#seconds
-    let entry = this.#cache.find(query.key, query.keyLength, query.hash, now)
-    if (entry < 0) entry = this.#resolver.findDenial(query, now)
+    let entry = this.#cache.find(query.key, now)
+    if (entry < 0) entry = this.#resolver.findDenial(query.key, now)
     if (entry < 0) {
       this.counters.misses++
       return OUTCOME.WAIT
@@ -103,14 +103,9 @@ export class Responder {
 
   /** Hands the query just parsed to the resolver; false when it is lost to overload. */
   wait(bytes: Uint8Array, waiter: Waiter): boolean {
-    const { start, nameLength, type, key, keyLength } = this.#query
+    const { start, type, key } = this.#query
     const at = start + HEADER_SIZE
-    const question = {
-      name: bytes.slice(at, at + nameLength),
-      type,
-      variant: key[nameLength + 2]!,
-      view: key[keyLength - 1]!,
-    }
+    const question = { name: bytes.slice(at, at + key.nameLength), type, variant: key.variant, view: key.view }
     if (this.#resolver.submit(question, waiter)) return true
     this.counters.overload++
     return false
