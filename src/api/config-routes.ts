@@ -152,12 +152,20 @@ function changeOptions(request: FastifyRequest): ChangeOptions {
 }
 
 function seconds(confirm: string): number {
-  const wait = parseDuration(confirm)
-  if (wait >= 1 && wait <= LONGEST_CONFIRM) return wait
-  const message = `${JSON.stringify(confirm)} is not between 1s and 1d`
+  const wait = durationOf(confirm)
+  if (wait !== undefined && wait >= 1 && wait <= LONGEST_CONFIRM) return wait
+  const message = `${JSON.stringify(confirm)} is no duration between 1s and 1d`
   throw new GatewayError('REQUEST_INVALID', {
     faults: [{ path: '/querystring/confirm', message, remedy: 'Write confirm=60s.' }],
   })
+}
+
+function durationOf(text: string): number | undefined {
+  try {
+    return parseDuration(text)
+  } catch {
+    return undefined
+  }
 }
 
 /** YAML is kept as it was written; JSON is judged as it came and then written as YAML. */

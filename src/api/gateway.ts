@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the API needs of the daemon; startDaemon's result has it, and so have the fakes of the tests. */
 import type { Config } from '../config/schema.ts'
+import type { Status } from '../daemon.ts'
 import type { Dataplane } from '../system/dataplane.ts'
 
 export interface Gateway {
   readonly config: Config
-  status(): object
+  status(): Status
   readonly dataplane?: Pick<Dataplane, 'status' | 'sessions' | 'bindings' | 'drops' | 'clients'> | undefined
   readonly dns64?: { stats(): unknown } | undefined
 }

@@ -23,7 +23,7 @@ export interface Staged {
 
 export class Listeners {
   #handler: RequestListener
-  #servers = new Map<string, { readonly socket: Socket; readonly server: Server }>()
+  #servers = new Map<string, Server>()
 
   constructor(handler: RequestListener) {
     this.#handler = handler
@@ -31,7 +31,7 @@ export class Listeners {
 
   /** The addresses that are really bound: port 0 of the configuration is the number the kernel gave. */
   get endpoints(): string[] {
-    return [...this.#servers.values()].map(({ server }) => {
+    return [...this.#servers.values()].map((server) => {
       const { address, port } = server.address() as AddressInfo
       return new Endpoint(parseAddress(address), port).toString()
     })
@@ -39,84 +39,65 @@ export class Listeners {
 
   /** Opens what `listen` names and is not open yet. All of it, or it throws and nothing has changed. */
   async stage(listen: readonly string[]): Promise<Staged> {
-    const wanted = listen.map((text) => toSocket(text, listen))
     const opened = new Map<string, Server>()
-    const released: Socket[] = []
+    const released: string[] = []
     const undo = async () => {
-      await Promise.all([...opened.values()].map(stop))
-      for (const socket of released) this.#servers.set(socket.key, { socket, server: await this.#open(socket) })
+      await Promise.all([...opened.values()].map(close))
+      for (const text of released) this.#servers.set(text, await this.#open(text))
     }
     try {
-      for (const socket of wanted) {
-        if (this.#servers.has(socket.key) || opened.has(socket.key)) continue
-        opened.set(socket.key, await this.#openInPlaceOf(socket, wanted, released))
+      for (const text of listen) {
+        if (this.#servers.has(text) || opened.has(text)) continue
+        opened.set(text, await this.#openInPlaceOf(text, listen, released))
       }
     } catch (error) {
       await undo()
       throw error
     }
-    return { undo, commit: () => this.#adopt(opened, wanted) }
+    return { undo, commit: () => this.#adopt(opened, listen) }
   }
 
   async close(): Promise<void> {
     const servers = [...this.#servers.values()]
     this.#servers.clear()
-    await Promise.all(servers.map(({ server }) => close(server)))
+    await Promise.all(servers.map(close))
   }
 
-  #adopt(opened: ReadonlyMap<string, Server>, wanted: readonly Socket[]): void {
-    for (const socket of wanted) {
-      const server = opened.get(socket.key)
-      if (server) this.#servers.set(socket.key, { socket, server })
-    }
-    for (const { socket } of [...this.#servers.values()])
-      if (!wanted.some(({ key }) => key === socket.key)) this.#release(socket)
+  #adopt(opened: ReadonlyMap<string, Server>, listen: readonly string[]): void {
+    for (const [text, server] of opened) this.#servers.set(text, server)
+    for (const text of [...this.#servers.keys()]) if (!listen.includes(text)) this.#release(text)
   }
 
   /** Not awaited: the request that made the change may have come through it, and is answered. */
-  #release(socket: Socket): void {
-    const held = this.#servers.get(socket.key)
-    this.#servers.delete(socket.key)
-    if (held) void close(held.server)
+  #release(text: string): void {
+    const server = this.#servers.get(text)
+    this.#servers.delete(text)
+    if (server) void close(server)
   }
 
   /** An own socket that is not wanted any more may hold the port: `[::1]:8064` that becomes `[::]:8064`. */
-  async #openInPlaceOf(socket: Socket, wanted: readonly Socket[], released: Socket[]): Promise<Server> {
+  async #openInPlaceOf(text: string, listen: readonly string[], released: string[]): Promise<Server> {
     try {
-      return await this.#open(socket)
+      return await this.#open(text)
     } catch (error) {
-      const inTheWay = [...this.#servers.values()]
-        .map((held) => held.socket)
-        .filter((held) => held.port === socket.port && !wanted.some(({ key }) => key === held.key))
+      const { port } = parseEndpoint(text)
+      const inTheWay = [...this.#servers.keys()].filter(
+        (one) => !listen.includes(one) && parseEndpoint(one).port === port,
+      )
       if (inTheWay.length === 0) throw error
-      for (const held of inTheWay) {
-        this.#release(held)
-        released.push(held)
-      }
-      return this.#open(socket)
+      for (const one of inTheWay) this.#release(one)
+      released.push(...inTheWay)
+      return this.#open(text)
     }
   }
 
-  #open({ text, host, port, ipv6Only }: Socket): Promise<Server> {
+  /** `[::]` takes IPv4 too; the check of the configuration keeps another socket from its port. */
+  #open(text: string): Promise<Server> {
+    const { address, port } = parseEndpoint(text)
     const server = createServer(TIMEOUTS, this.#handler)
     server.maxConnections = MAX_CONNECTIONS
-    return opened(server, { host, port, ipv6Only }, text)
+    return opened(server, { host: address.toString(), port }, text)
   }
-}
-
-interface Socket {
-  readonly key: string
-  readonly text: string
-  readonly host: string
-  readonly port: number
-  readonly ipv6Only: boolean
-}
-
-/** `[::]` takes IPv4 too, unless an IPv4 endpoint of the same port has its own socket. */
-function toSocket(text: string, listen: readonly string[]): Socket {
-  const { address, port } = parseEndpoint(text)
-  const ipv6Only = listen.map(parseEndpoint).some((other) => other.address.family === 4 && other.port === port)
-  return { key: `${text} ${ipv6Only}`, text, host: address.toString(), port, ipv6Only }
 }
 
 /** The CLI's socket: for the owner only from its first moment. */
@@ -180,10 +161,4 @@ function opened(server: Server, options: ListenOptions, name: string): Promise<S
       resolve(server)
     })
   })
-}
-
-/** For a server that nobody has used. */
-function stop(server: Server): Promise<void> {
-  server.closeAllConnections()
-  return close(server)
 }

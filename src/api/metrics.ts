@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Metrics in the text format of Prometheus, read from the gateway when they are asked for. */
 import type { ConfigStore } from '../config/store.ts'
+import type { Dns64Stats } from '../dns64/stats.ts'
 import type { ClientCounter, DataplaneStatus, DropCounter } from '../system/dataplane.ts'
 import type { Gateway } from './gateway.ts'
 
@@ -16,7 +17,7 @@ interface Source {
   readonly dataplane: DataplaneStatus | undefined
   readonly drops: readonly DropCounter[]
   readonly clients: readonly ClientCounter[]
-  readonly dns64: Readonly<Record<string, unknown>>
+  readonly dns64: Dns64Stats | undefined
 }
 
 interface Metric {
@@ -53,6 +54,18 @@ const clients = (unit: 'packets' | 'bytes') => (source: Source) =>
         [{ client: counter.client, direction: '4to6' }, counter[`${unit}In`]],
       ] as const,
   )
+
+const dns =
+  (read: (stats: Dns64Stats) => readonly Sample[]) =>
+  ({ dns64 }: Source): readonly Sample[] =>
+    dns64 ? read(dns64) : []
+
+const upstreams = (read: (upstream: Dns64Stats['upstreams'][number]) => number) =>
+  dns((stats) => stats.upstreams.map((upstream) => [{ upstream: upstream.endpoint }, read(upstream)]))
+
+function byLabel(label: string, counts: Readonly<Record<string, number>>): Sample[] {
+  return Object.entries(counts).map(([value, count]) => [{ [label]: value }, count])
+}
 
 /** The one list of metric names. */
 export const METRICS: readonly Metric[] = [
@@ -137,10 +150,106 @@ export const METRICS: readonly Metric[] = [
     samples: clients('bytes'),
   },
   {
-    name: 'sixgate_dns64_events_total',
+    name: 'sixgate_dns64_queries_total',
     type: 'counter',
-    help: 'Events of DNS64, by kind.',
-    samples: ({ dns64 }) => numbers(dns64).map(([event, count]) => [{ event }, count]),
+    help: 'Queries of clients.',
+    samples: dns((s) => byLabel('transport', s.queries)),
+  },
+  {
+    name: 'sixgate_dns64_answers_total',
+    type: 'counter',
+    help: 'Answers to clients, by RCODE.',
+    samples: dns((s) => byLabel('rcode', s.answers)),
+  },
+  {
+    name: 'sixgate_dns64_synthesised_total',
+    type: 'counter',
+    help: 'Answers with synthesised AAAA records.',
+    samples: dns((s) => [[{}, s.synthesised]]),
+  },
+  {
+    name: 'sixgate_dns64_truncated_total',
+    type: 'counter',
+    help: 'Answers with TC set.',
+    samples: dns((s) => [[{}, s.truncated]]),
+  },
+  {
+    name: 'sixgate_dns64_dropped_total',
+    type: 'counter',
+    help: 'Queries that got no answer, by reason.',
+    samples: dns((s) => byLabel('reason', s.dropped)),
+  },
+  {
+    name: 'sixgate_dns64_refused_total',
+    type: 'counter',
+    help: 'Queries of clients that are not served.',
+    samples: dns((s) => [[{}, s.refused]]),
+  },
+  {
+    name: 'sixgate_dns64_cache_lookups_total',
+    type: 'counter',
+    help: 'Lookups in the cache.',
+    samples: dns(({ cache: { hits, misses } }) => byLabel('result', { hit: hits, miss: misses })),
+  },
+  {
+    name: 'sixgate_dns64_cache_entries',
+    type: 'gauge',
+    help: 'Entries in the cache.',
+    samples: dns((s) => [[{}, s.cache.entries]]),
+  },
+  {
+    name: 'sixgate_dns64_cache_bytes',
+    type: 'gauge',
+    help: 'Memory of the cache.',
+    samples: dns((s) => [[{}, s.cache.bytes]]),
+  },
+  {
+    name: 'sixgate_dns64_cache_evictions_total',
+    type: 'counter',
+    help: 'Entries that gave way to others.',
+    samples: dns((s) => [[{}, s.cache.evictions]]),
+  },
+  {
+    name: 'sixgate_dns64_outstanding',
+    type: 'gauge',
+    help: 'Queries that wait for an upstream.',
+    samples: dns((s) => [[{}, s.outstanding]]),
+  },
+  {
+    name: 'sixgate_dns64_tcp_connections',
+    type: 'gauge',
+    help: 'Open TCP connections of clients.',
+    samples: dns((s) => [[{}, s.tcpConnections]]),
+  },
+  {
+    name: 'sixgate_dns64_unsolicited_total',
+    type: 'counter',
+    help: 'Answers of upstreams that nobody had asked for.',
+    samples: dns((s) => [[{}, s.unsolicitedAnswers]]),
+  },
+  {
+    name: 'sixgate_dns64_upstream_up',
+    type: 'gauge',
+    help: '1 while the upstream answers.',
+    samples: upstreams((u) => Number(u.healthy)),
+  },
+  {
+    name: 'sixgate_dns64_upstream_queries_total',
+    type: 'counter',
+    help: 'Queries sent to the upstream.',
+    samples: upstreams((u) => u.queries),
+  },
+  {
+    name: 'sixgate_dns64_upstream_timeouts_total',
+    type: 'counter',
+    help: 'Queries the upstream did not answer in time.',
+    samples: upstreams((u) => u.timeouts),
+  },
+  {
+    name: 'sixgate_dns64_upstream_latency_seconds',
+    type: 'gauge',
+    help: 'Smoothed time to an answer.',
+    samples: upstreams((u) => u.latency / 1000),
   },
   {
     name: 'process_resident_memory_bytes',
@@ -176,7 +285,7 @@ function sourceOf({ gateway, store, version }: { gateway: Gateway; store: Config
     dataplane: dataplane?.status(),
     drops: dataplane?.drops() ?? [],
     clients: dataplane?.clients(config.accounting.top) ?? [],
-    dns64: (dns64?.stats() ?? {}) as Record<string, unknown>,
+    dns64: dns64?.stats() as Dns64Stats | undefined,
   }
 }
 
@@ -193,8 +302,4 @@ function renderLabels(labels: Labels): string {
 
 function escape(value: string): string {
   return value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')
-}
-
-function numbers(record: Readonly<Record<string, unknown>>): [string, number][] {
-  return Object.entries(record).filter((entry): entry is [string, number] => typeof entry[1] === 'number')
 }

@@ -2,6 +2,8 @@
 /** The OpenAPI 3.1 document, made of the routes' own schemas, so that it cannot say anything else. */
 import type { RouteOptions } from 'fastify'
 import type { TSchema } from 'typebox'
+import { inputSchema } from '../config/reference.ts'
+import type { Node } from '../config/validate.ts'
 import { ERRORS } from '../errors.ts'
 import type { Role } from './auth.ts'
 import { PROBLEM_TYPE, ProblemSchema } from './problem.ts'
@@ -114,7 +116,8 @@ function answers({ response = {}, produces = ['application/json'] }: RouteSchema
 
 /** Other types than JSON carry the same thing as text. */
 function contents(types: readonly string[], schema: TSchema) {
+  const published = inputSchema(schema as Node)
   return Object.fromEntries(
-    types.map((type) => [type, { schema: type === 'text/plain' ? { type: 'string' } : schema }]),
+    types.map((type) => [type, { schema: type === 'text/plain' ? { type: 'string' } : published }]),
   )
 }

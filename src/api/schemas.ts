@@ -112,10 +112,52 @@ export const ConfigStateSchema = Type.Object(
   { description: 'The running configuration and the change that waits for confirmation.' },
 )
 
+const PlaneSchema = Type.Object(
+  {
+    device: Type.String(),
+    datapath: Type.String(),
+    threads: count('Packet threads.'),
+    adopted: count('Sessions taken over at start.'),
+    adoption: Type.String({ description: 'Why none were taken over, when none were.' }),
+    sessions: count('Sessions.'),
+    bindings: count('Bindings (BIB entries).'),
+    maxSessions: count('Capacity of the session table.'),
+    packets64: count('Packets from IPv6 to IPv4.'),
+    bytes64: count('Bytes from IPv6 to IPv4.'),
+    packets46: count('Packets from IPv4 to IPv6.'),
+    bytes46: count('Bytes from IPv4 to IPv6.'),
+    dropped: count('Packets lost.'),
+    pools: Type.Array(
+      Type.Object({
+        addresses: Type.Array(Type.String()),
+        portsUsed: count('Ports and identifiers in use.'),
+        portsTotal: count('Ports and identifiers there are.'),
+      }),
+    ),
+  },
+  { description: 'The NAT64 translator.' },
+)
+
 export const StatusSchema = Type.Object(
   {
     version: Type.String(),
+    instance: Type.String({ description: 'Name of the instance; empty for the only one.' }),
     uptime: Type.Number({ description: 'Seconds.' }),
+    interfaces: Type.Array(
+      Type.Object({
+        name: Type.String(),
+        role: Type.String(),
+        state: Type.Enum(['up', 'down', 'missing']),
+        mtu: Type.Optional(Type.Integer()),
+        addresses: Type.Array(Type.String()),
+      }),
+    ),
+    nat64: Type.Union([PlaneSchema, Type.Null()]),
+    clients: ClientsSchema.properties.clients,
+    dns64: Type.Unknown({ description: 'Counters of DNS64, as at /api/v1/dns64; null when it does not run.' }),
+    advertise: Type.Unknown({ description: 'Router advertisements; null when there are none.' }),
+    dhcp4: Type.Unknown({ description: 'DHCPv4 leases; null when there are none.' }),
+    warnings: Type.Array(Type.String(), { description: 'What an operator should look at.' }),
     config: Type.Object({
       ...ConfigStateSchema.properties,
       file: Type.String({ description: 'The file the operator edits.' }),
@@ -128,4 +170,35 @@ export const StatusSchema = Type.Object(
 
 export const HealthSchema = Type.Object({ status: Type.Enum(['ok', 'failing']), reasons: Type.Array(Type.String()) })
 export const CheckSchema = Type.Object({ valid: Type.Literal(true), etag: Type.String() })
-export const Dns64Schema = Type.Object({}, { additionalProperties: true, description: 'Counters of DNS64.' })
+
+export const Dns64Schema = Type.Object(
+  {
+    queries: Type.Object({ udp: count('Over UDP.'), tcp: count('Over TCP.') }),
+    answers: Type.Record(Type.String(), Type.Integer(), { description: 'Answers by name of the RCODE.' }),
+    synthesised: count('Answers with synthesised AAAA records.'),
+    truncated: count('Answers with TC set.'),
+    cache: Type.Object({
+      hits: count('Lookups that were answered.'),
+      misses: count('Lookups that were not.'),
+      entries: count('Entries.'),
+      bytes: count('Bytes in use.'),
+      evictions: count('Entries that gave way.'),
+    }),
+    dropped: Type.Record(Type.String(), Type.Integer(), { description: 'Queries that got no answer, by reason.' }),
+    refused: count('Queries of clients that are not served.'),
+    outstanding: count('Queries that wait for an upstream.'),
+    tcpConnections: count('Open TCP connections of clients.'),
+    upstreams: Type.Array(
+      Type.Object({
+        endpoint: Type.String(),
+        healthy: Type.Boolean(),
+        queries: count('Sent.'),
+        answers: count('Received.'),
+        timeouts: count('Without an answer in time.'),
+        latency: Type.Number({ description: 'Smoothed, in milliseconds.' }),
+      }),
+    ),
+    unsolicitedAnswers: count('Answers nobody had asked for.'),
+  },
+  { additionalProperties: true, description: 'Counters of DNS64.' },
+)

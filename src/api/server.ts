@@ -91,7 +91,11 @@ async function createApp(
   isLocal: (request: IncomingMessage) => boolean,
   endpoints: () => readonly string[],
 ): Promise<App> {
-  const app: App = Fastify({ bodyLimit: BODY_LIMIT, exposeHeadRoutes: true }).withTypeProvider<TypeBoxTypeProvider>()
+  const app: App = Fastify({
+    bodyLimit: BODY_LIMIT,
+    exposeHeadRoutes: true,
+    frameworkErrors: (error, request, reply) => refuse(request, reply, toGatewayError(error), options.log),
+  }).withTypeProvider<TypeBoxTypeProvider>()
   const routes: RouteRecord[] = []
   app.addHook('onRoute', (route) => void routes.push(describe(route)))
   app.setValidatorCompiler(validator)

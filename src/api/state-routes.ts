@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Routes that only read: the state of the gateway, its metrics, its health and the API's own description. */
 
-import { Type } from 'typebox'
+import { type Static, Type } from 'typebox'
 import type { Config } from '../config/schema.ts'
 import { GatewayError } from '../errors.ts'
 import { canonicalHost, parsePrefix } from '../net/address.ts'
@@ -11,6 +11,9 @@ import { METRICS_TYPE, renderMetrics } from './metrics.ts'
 import { openApi } from './openapi.ts'
 import * as shape from './schemas.ts'
 import type { App, RouteContext } from './server.ts'
+
+/** The schemas' types are not read-only; what is sent is not written to. */
+type Writable<T> = T extends object ? { -readonly [K in keyof T]: Writable<T[K]> } : T
 
 const viewer = { role: 'viewer' } as const
 const open = { role: 'open' } as const
@@ -28,7 +31,7 @@ export function stateRoutes(app: App, context: RouteContext): void {
     { config: viewer, schema: { summary: 'Counters of DNS64', response: { 200: shape.Dns64Schema } } },
     async () => {
       if (!gateway.dns64) throw new GatewayError('NOT_FOUND', { detail: 'dns64 is not configured' })
-      return gateway.dns64.stats() as object
+      return gateway.dns64.stats() as Static<typeof shape.Dns64Schema>
     },
   )
   app.get(
@@ -119,13 +122,13 @@ function filter({
 
 function fullStatus({ gateway, store, version, endpoints }: RouteContext) {
   const { etag, file, origin } = store
-  return {
+  const status = {
     ...gateway.status(),
     version,
-    uptime: Math.round(process.uptime()),
     config: { etag, pending: store.pending ?? null, file, origin },
     api: { listen: [...endpoints()] },
   }
+  return status as Writable<typeof status>
 }
 
 /** Every part that is configured must be there. */

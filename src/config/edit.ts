@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Edits of a configuration's YAML text that keep its comments and its order. */
-import { type Document, isSeq, parseDocument, stringify } from 'yaml'
+import { type Document, isSeq, parseDocument, stringify, visit } from 'yaml'
 import { type ErrorDetails, GatewayError } from '../errors.ts'
 import { renderConfig } from './load.ts'
 import type { Config } from './schema.ts'
@@ -33,16 +33,22 @@ export function removeStatic(text: string, config: Config, key: Pick<StaticBindi
 }
 
 function edited(text: string, config: Config, edit: (document: Document) => void): string {
-  const document = parseDocument(text, FORMAT)
-  try {
-    edit(document)
-    return document.toString({ lineWidth: 0 })
-  } catch {
-    // An anchor or an unusual shape stands where the edit goes: the canonical text has neither.
-    const canonical = parseDocument(renderConfig(config), FORMAT)
-    edit(canonical)
-    return canonical.toString({ lineWidth: 0 })
-  }
+  const written = parseDocument(text, FORMAT)
+  // What an alias repeats would change with the original; the canonical text has no aliases.
+  const document = hasAlias(written) ? parseDocument(renderConfig(config), FORMAT) : written
+  edit(document)
+  return document.toString({ lineWidth: 0 })
+}
+
+function hasAlias(document: Document): boolean {
+  let found = false
+  visit(document, {
+    Alias() {
+      found = true
+      return visit.BREAK
+    },
+  })
+  return found
 }
 
 function refuse(code: 'REQUEST_INVALID' | 'NOT_FOUND', details: ErrorDetails): never {

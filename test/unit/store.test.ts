@@ -293,6 +293,14 @@ describe('a change that must be confirmed', () => {
     expect(start().text).toBe(C)
   })
 
+  it('gives way to the last good configuration before an edit of the file that was never applied', async () => {
+    const first = start()
+    write(C)
+    await first.change(B, { confirm: 60 })
+    expect(start().text).toBe(A)
+    expect(start().text, 'the next restart takes the edit up').toBe(C)
+  })
+
   it('is forgotten when the gateway cannot be brought to it', async () => {
     const store = start()
     apply = () => Promise.reject(new GatewayError('APPLY_FAILED'))
