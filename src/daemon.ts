@@ -266,7 +266,7 @@ export class Daemon {
   #desired(config: Config, host: Host) {
     return union([
       ...FEATURES.map((feature) => feature.plan(config, host, this.names)),
-      ...this.#services.map((service) => service.desired?.() ?? NOTHING),
+      ...this.#services.map((service) => service.desired?.(config) ?? NOTHING),
     ])
   }
 

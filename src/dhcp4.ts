@@ -125,7 +125,6 @@ export class Dhcp4Service implements Service {
       onLine: (line) => this.#heard(dev, line),
     })
     this.#clients.set(dev, { program, lease })
-    if (lease) this.#onChange()
   }
 
   #heard(dev: string, line: string): void {
@@ -156,8 +155,12 @@ export class Dhcp4Service implements Service {
     this.#onChange()
   }
 
-  desired(): Desired {
-    const present = [...this.#clients].flatMap(([dev, { lease }]) => (lease ? resourcesOf(dev, lease) : []))
+  desired(config: Config): Desired {
+    const present = [...this.#wanted(config)].flatMap((dev) => {
+      const client = this.#clients.get(dev)
+      const lease = client ? client.lease : this.#remembered(dev)
+      return lease ? resourcesOf(dev, lease) : []
+    })
     return { present, absent: [] }
   }
 

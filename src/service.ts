@@ -17,7 +17,7 @@ export interface Service {
   update(config: Config): Promise<void>
   /** For the status; undefined while the configuration has no use for it. */
   status(): unknown
-  /** Kernel state it learnt by itself. */
-  desired?(): Desired
+  /** Kernel state it learnt by itself, as far as the configuration still wants it. */
+  desired?(config: Config): Desired
   close(options?: CloseOptions): Promise<void>
 }

@@ -5,6 +5,7 @@
  */
 import { GatewayError } from '../errors.ts'
 import type { Entries, Entry, Ledger } from './ledger.ts'
+import { deviceOf } from './sysctl.ts'
 import { type Change, ChangeFailed, keyOf, type Resource, type System, satisfies } from './system.ts'
 
 export interface Desired {
@@ -71,7 +72,8 @@ function staleLinksFirst(removals: readonly Change[]): [first: Change[], rest: C
   )
   const standsOn = ({ before, after }: Change) => {
     const resource = (before ?? after) as Resource
-    return 'dev' in resource && links.has(resource.dev)
+    const dev = resource.kind === 'sysctl' ? deviceOf(resource.name) : 'dev' in resource ? resource.dev : ''
+    return links.has(dev)
   }
   return [removals.filter(standsOn), removals.filter((removal) => !standsOn(removal))]
 }

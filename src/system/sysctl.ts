@@ -15,6 +15,11 @@ export function deviceSysctl(base: string, device: string, leaf: string): string
   return `${base}.${device.replaceAll('.', '/')}.${leaf}`
 }
 
+/** The device a sysctl is about; empty when it is about none. */
+export function deviceOf(name: string): string {
+  return /^net\.ipv[46]\.(?:conf|neigh)\.([^.]+)\./.exec(name)?.[1]?.replaceAll('/', '.') ?? ''
+}
+
 function fileOf(name: string): string {
   return `/proc/sys/${name.replace(/[./]/g, (character) => (character === '.' ? '/' : '.'))}`
 }
