@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+import { execFile } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { describe, expect, it, onTestFinished } from 'vitest'
+
+const isRoot = process.getuid?.() === 0
+const program = fileURLToPath(new URL('daemon-namespace.ts', import.meta.url))
+
+describe('the daemon in a namespace', () => {
+  const name = 'leaves ip, nft and sysctl as they were, after its end and after a failure of each step'
+  it.skipIf(!isRoot)(isRoot ? name : `${name} (needs root)`, async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'sixgate-daemon-'))
+    onTestFinished(() => rm(directory, { recursive: true }))
+    const { stdout } = await promisify(execFile)('unshare', ['--net', process.execPath, program, directory])
+    const [whole, ...rest] = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    expect(whole).toMatchObject({ changed: true, back: true })
+    expect(whole.steps).toBeGreaterThan(25)
+    const failures = rest.slice(0, -1)
+    expect(failures).toEqual(failures.map((_, step) => ({ step, outcome: 'injected', back: true })))
+    expect(failures).toHaveLength(whole.steps)
+    expect(rest.at(-1)).toEqual({ adopted: true, back: true })
+  })
+})
