@@ -1,48 +1,8 @@
 #!/usr/bin/env node
 // SPDX-License-Identifier: Apache-2.0
-/** The `sixgate` command: finds the command's module, and turns what it throws into words and an exit code. */
-import { COMMANDS, loadCommand, usageOf } from './cli/commands.ts'
-import { type Io, printable, printError, processIo, REFUSED, USAGE, UsageError } from './cli/io.ts'
-import { GLOBAL_OPTIONS } from './cli/options.ts'
-
-/** Options before the command belong to it like those behind. */
-function split(args: readonly string[]): { name: string | undefined; rest: string[] } {
-  for (let index = 0; index < args.length; index++) {
-    const argument = args[index] ?? ''
-    if (!argument.startsWith('-')) return { name: argument, rest: [...args.slice(0, index), ...args.slice(index + 1)] }
-    const option = Object.entries(GLOBAL_OPTIONS).find(([name]) => argument === `--${name}`)
-    if (option?.[1].type === 'string') index++
-  }
-  return { name: undefined, rest: [...args] }
-}
-
-async function main(args: readonly string[], io: Io): Promise<number> {
-  const { name, rest } = split(args)
-  const isHelp = rest.includes('--help') || rest.includes('-h')
-  try {
-    if (name === undefined) return await withoutCommand(isHelp, rest.includes('--version'), io)
-    if (!isCommand(name)) throw new UsageError(`there is no command ${JSON.stringify(name)}`)
-    const command = await loadCommand(isHelp ? 'help' : name)
-    return await command.run(isHelp ? [name] : rest, io)
-  } catch (error) {
-    if (!(error instanceof UsageError)) {
-      printError(io, error)
-      return REFUSED
-    }
-    const hint = name !== undefined && isCommand(name) ? usageOf(name) : 'see `sixgate help`'
-    io.err(printable(`sixgate: ${error.message}; ${hint}`))
-    return USAGE
-  }
-}
-
-async function withoutCommand(isHelp: boolean, isVersion: boolean, io: Io): Promise<number> {
-  if (!isHelp && !isVersion) throw new UsageError('a command is missing')
-  return (await loadCommand(isHelp ? 'help' : 'version')).run([], io)
-}
-
-function isCommand(name: string): boolean {
-  return Object.hasOwn(COMMANDS, name)
-}
+/** The `sixgate` command. */
+import { main } from './cli/dispatch.ts'
+import { processIo } from './cli/io.ts'
 
 // A reader that has seen enough (`sixgate show sessions | head`) is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

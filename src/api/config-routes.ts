@@ -15,7 +15,7 @@ import { bodyJudgedLater } from './validate.ts'
 
 const LONGEST_CONFIRM = 86_400
 
-export function configRoutes(app: App, { store }: RouteContext): void {
+export function configRoutes(app: App, { gateway, store }: RouteContext): void {
   app.get(
     '/api/v1/config',
     {
@@ -86,7 +86,12 @@ export function configRoutes(app: App, { store }: RouteContext): void {
         response: { 200: shape.CheckSchema },
       },
     },
-    async (request) => ({ valid: true as const, etag: etagOf(loadConfig(bodyText(request), 'request body')) }),
+    async (request) => {
+      const config = loadConfig(bodyText(request), 'request body')
+      const faults = await gateway.check(config)
+      if (faults.length > 0) throw new GatewayError('CONFIG_INVALID', { faults })
+      return { valid: true as const, etag: etagOf(config) }
+    },
   )
 
   staticRoutes(app, store)

@@ -2,10 +2,13 @@
 /** What the API needs of the daemon; startDaemon's result has it, and so have the fakes of the tests. */
 import type { Config } from '../config/schema.ts'
 import type { Status } from '../daemon.ts'
+import type { Fault } from '../errors.ts'
 import type { Dataplane } from '../system/dataplane.ts'
 
 export interface Gateway {
   readonly config: Config
+  /** What of a valid configuration cannot work on this host. */
+  check(config: Config): Promise<readonly Fault[]>
   status(): Status
   readonly dataplane?: Pick<Dataplane, 'status' | 'sessions' | 'bindings' | 'drops' | 'clients'> | undefined
   readonly dns64?: { stats(): unknown } | undefined

@@ -4,6 +4,7 @@ import type { ConfigStateSchema } from '../api/schemas.ts'
 import { readConfigFile } from '../config/durable.ts'
 import { loadConfig } from '../config/load.ts'
 import { parseDuration } from '../config/units.ts'
+import type { GatewayError } from '../errors.ts'
 import { askJson } from './client.ts'
 import { DONE, type Io, UsageError } from './io.ts'
 import { parse } from './options.ts'
@@ -33,6 +34,7 @@ function checkDuration(text: string): void {
   try {
     parseDuration(text)
   } catch (error) {
-    throw new UsageError(`--confirm: ${(error as Error).message}`)
+    const [fault] = (error as GatewayError).faults
+    throw new UsageError(`--confirm ${fault?.message ?? (error as Error).message}`)
   }
 }

@@ -19,6 +19,9 @@ interface Subject {
   readonly lines: (answer: never) => string[]
 }
 
+/** The API's own. */
+const DEFAULT_LIMIT = 1000
+
 const FILTERS = { protocol: 'protocol', address: 'address', limit: 'limit' }
 
 const SUBJECTS: Readonly<Record<string, Subject>> = {
@@ -39,7 +42,15 @@ export async function run(args: string[], io: Io): Promise<number> {
   const answer = await askJson<object>(directories, { path: `/api/v1/${name}${query && `?${query}`}` })
   if (values.json) io.out(JSON.stringify(answer, null, 2))
   else for (const line of subject.lines(answer as never)) io.out(line)
+  const limit = Number(values.limit ?? DEFAULT_LIMIT)
+  if (subject.filters === FILTERS && lengthOf(answer) === limit)
+    io.err(`only ${limit} are shown; choose with --address or --protocol, or raise --limit`)
   return DONE
+}
+
+/** Of the one list in an answer. */
+function lengthOf(answer: object): number | undefined {
+  return Object.values(answer).find(Array.isArray)?.length
 }
 
 function queryOf(name: string, { filters }: Subject, values: Partial<Record<keyof typeof OPTIONS, string>>): Query {

@@ -13,6 +13,7 @@ import type { Config } from '../../src/config/schema.ts'
 import { ConfigStore } from '../../src/config/store.ts'
 import type { Status } from '../../src/daemon.ts'
 import type { Dns64Stats } from '../../src/dns64/stats.ts'
+import type { Fault } from '../../src/errors.ts'
 import { type Log, silentLog } from '../../src/log.ts'
 import type { BindingInfo, DataplaneStatus, SessionFilter, SessionInfo } from '../../src/system/dataplane.ts'
 
@@ -103,6 +104,13 @@ export class FakeGateway implements Gateway {
     drops: () => [{ reason: 'HOP_LIMIT', sentence: 'The hop limit ran out', rfc: 'RFC 7915 4.1', packets: 7 }],
     clients: (top: number) =>
       [{ client: '2001:db8:1::5', packetsOut: 4, bytesOut: 400, packetsIn: 3, bytesIn: 4000 }].slice(0, top),
+  }
+
+  /** Faults that only the host knows of. */
+  faults: readonly Fault[] = []
+
+  async check(): Promise<readonly Fault[]> {
+    return this.faults
   }
 
   status(): Status {

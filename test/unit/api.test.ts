@@ -216,6 +216,9 @@ describe('the configuration', () => {
     expect(good.json).toEqual({ valid: true, etag: stage.store.etag })
     const bad = await local('/api/v1/config/check', { method: 'POST', body: { version: 2 } })
     expect(bad.json.code).toBe('CONFIG_INVALID')
+    stage.gateway.faults = [{ path: '/interfaces/0/name', message: 'there is no lan9' }]
+    const here = await local('/api/v1/config/check', { method: 'POST', headers: yaml, body: text('') })
+    expect([here.status, here.json.faults]).toEqual([422, stage.gateway.faults])
     expect(stage.gateway.applied).toEqual([])
   })
 

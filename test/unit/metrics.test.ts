@@ -98,7 +98,14 @@ describe('metrics', () => {
 
   it('leave out what does not run', () => {
     const { config } = stage.store
-    const gateway = { config, status: () => stage.gateway.status(), dataplane: undefined, dns64: undefined }
+    const { gateway: fake } = stage
+    const gateway = {
+      config,
+      check: () => fake.check(),
+      status: () => fake.status(),
+      dataplane: undefined,
+      dns64: undefined,
+    }
     const names = [...parse(renderMetrics({ gateway, store: stage.store, version: '1' })).keys()]
     expect(names.filter((name) => /dns64|pool|sessions/.test(name))).toEqual([])
     expect(names).toContain('sixgate_config_pending')

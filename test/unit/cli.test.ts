@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { COMMANDS } from '../../src/cli/commands.ts'
+import { main } from '../../src/cli/dispatch.ts'
+import { bytes, errorLines, printable, table } from '../../src/cli/io.ts'
+import { diffLines, hunks } from '../../src/cli/line-diff.ts'
+import { GatewayError } from '../../src/errors.ts'
+import { ask, configText, freePort, type Stage, setUp } from './api-fake.ts'
+
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+
+interface Result {
+  readonly code: number | null
+  readonly out: string
+  readonly err: string
+}
+
+function start(args: readonly string[]): { child: ChildProcess; result: Promise<Result> } {
+  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  let [out, err] = ['', '']
+  child.stdout?.on('data', (chunk) => {
+    out += chunk
+  })
+  child.stderr?.on('data', (chunk) => {
+    err += chunk
+  })
+  return { child, result: once(child, 'close').then(([code]) => ({ code, out, err })) }
+}
+
+const spawned = (...args: string[]) => start(args).result
+
+/** The same without a process of its own. */
+async function sixgate(...args: string[]): Promise<Result> {
+  let [out, err] = ['', '']
+  const io = {
+    out: (line: string) => {
+      out += `${line}\n`
+    },
+    err: (line: string) => {
+      err += `${line}\n`
+    },
+  }
+  const code = await main(args, io)
+  return { code, out, err }
+}
+
+let directory: string
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'sixgate-cli-'))
+})
+afterEach(() => rmSync(directory, { recursive: true, force: true }))
+
+function file(text: string, name = 'c.yaml'): string {
+  const path = join(directory, name)
+  writeFileSync(path, text)
+  return path
+}
+
+describe('the command line', () => {
+  const lines = (text: string) => text.trimEnd().split('\n').length
+
+  it.each([
+    ['no command', []],
+    ['an unknown command', ['chekc']],
+    ['an unknown option', ['show', 'status', '--jsno']],
+    ['an option without its value', ['show', 'status', '--instance']],
+    ['a missing operand', ['check']],
+    ['one operand too many', ['confirm', 'now']],
+    ['an unknown subject', ['show', 'weather']],
+    ['a filter that does not fit', ['show', 'drops', '--address', '::1']],
+    ['a bad duration', ['apply', 'x.yaml', '--confirm', '60']],
+    ['a bad instance', ['show', 'status', '--instance', '../x']],
+    ['a property of every object', ['constructor']],
+  ])('%s is wrong usage: exit 2 and one line with a hint', async (_, args) => {
+    const { code, out, err } = await sixgate(...args)
+    expect([code, out, lines(err)]).toEqual([2, '', 1])
+    expect(err).toMatch(/usage: sixgate|sixgate help/)
+  })
+
+  it('ends the process with that code', async () => {
+    const results = await Promise.all([spawned('version'), spawned('check', join(directory, 'none')), spawned('chekc')])
+    expect(results.map(({ code }) => code)).toEqual([0, 1, 2])
+    expect(results.map(({ out }) => out !== '')).toEqual([true, false, false])
+  })
+
+  it('prints help that has every command, and the usage of one', async () => {
+    const all = await sixgate('help')
+    expect([all.code, all.err]).toEqual([0, ''])
+    for (const { usage } of Object.values(COMMANDS)) expect(all.out).toContain(usage)
+    expect((await sixgate('--help')).out).toBe(all.out)
+    const one = await sixgate('apply', '--help')
+    expect([one.code, one.out]).toEqual([0, (await sixgate('help', 'apply')).out])
+    expect(one.out).toContain(COMMANDS.apply?.usage)
+  })
+
+  it('has every module that is a command in its table', () => {
+    const folder = fileURLToPath(new URL('../../src/cli', import.meta.url))
+    const commands = readdirSync(folder).filter((name) =>
+      /export (async )?function run\(/.test(readFileSync(join(folder, name), 'utf8')),
+    )
+    expect(commands.length).toBeGreaterThan(9)
+    expect(Object.keys(COMMANDS)).toEqual(expect.arrayContaining(commands.map((name) => name.replace('.ts', ''))))
+  })
+
+  it('takes shared options before the command and behind it', async () => {
+    const before = await sixgate('--json', 'version')
+    expect(JSON.parse(before.out)).toEqual({ version: expect.stringMatching(/^\d+\.\d+\.\d+/) })
+    expect((await sixgate('version', '--json')).out).toBe(before.out)
+  })
+
+  it('loads neither the HTTP server nor the configuration for an address', async () => {
+    const code = `process.argv.push('address','::1');process.on('exit',()=>console.log(JSON.stringify(process.moduleLoadList)));
+      const {registerHooks}=await import('node:module');
+      registerHooks({load(url,context,next){console.log('loads '+url);return next(url,context)}});
+      await import(${JSON.stringify(MAIN)})`
+    const child = spawn(process.execPath, ['--input-type=module', '-e', code, MAIN], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    let out = ''
+    child.stdout.on('data', (chunk) => {
+      out += chunk
+    })
+    await once(child, 'close')
+    expect(out).toContain('src/cli/address.ts')
+    expect(out).not.toMatch(/loads .*(fastify|typebox|pino|\/yaml\/)/)
+  })
+})
+
+describe('check', () => {
+  it('accepts what is valid, without a daemon', async () => {
+    const path = file('version: 1\n')
+    expect(await sixgate('check', path)).toEqual({ code: 0, out: `${path}: the configuration is valid\n`, err: '' })
+    expect(JSON.parse((await sixgate('check', path, '--json')).out)).toMatchObject({
+      version: 1,
+      log: { level: 'info' },
+    })
+  })
+
+  it('refuses with every fault: its path, its line, what is wrong and what to write', async () => {
+    const { code, out, err } = await sixgate('check', file('version: 1\nlog: { level: loud }\nnat46: {}\n'))
+    expect([code, out]).toEqual([1, ''])
+    expect(err).toContain('/log/level (line 2): ')
+    expect(err).toContain('/nat46')
+    expect(err).toContain('nat64')
+  })
+
+  it('says when there is no such file, and where YAML ends to be YAML', async () => {
+    const missing = await sixgate('check', join(directory, 'none.yaml'))
+    expect([missing.code, missing.err]).toEqual([1, expect.stringContaining('none.yaml does not exist')])
+    const broken = await sixgate('check', file('version: [\n'))
+    expect([broken.code, broken.err]).toEqual([1, expect.stringContaining('c.yaml:')])
+  })
+})
+
+describe('commands to the daemon', () => {
+  let stage: Stage
+  let text: string
+  beforeAll(async () => {
+    text = configText([`[::1]:${await freePort()}`])
+    stage = await setUp(text)
+  })
+  afterAll(() => stage.close())
+  const there = (...args: string[]) => sixgate(...args, '--run-directory', stage.directory)
+
+  it('say that nobody answers when no daemon runs', async () => {
+    for (const args of [['show', 'status'], ['confirm'], ['apply', file('version: 1\n')], ['diff']]) {
+      const { code, err } = await sixgate(...args, '--run-directory', directory)
+      expect([code, err]).toEqual([1, expect.stringMatching(/^sixgate: The daemon does not answer: .*sixgate run/)])
+      expect(err.trimEnd().split('\n')).toHaveLength(1)
+    }
+  })
+
+  it.each(['status', 'sessions', 'bindings', 'dns64', 'drops', 'clients'])(
+    'show %s, as a table and as JSON',
+    async (name) => {
+      const shown = await there('show', name)
+      expect([shown.code, shown.err]).toEqual([0, ''])
+      expect(shown.out.trim()).not.toBe('')
+      const json = await there('show', name, '--json')
+      const sent = (await ask(stage.socket, `/api/v1/${name}`)).json
+      expect(Object.keys(JSON.parse(json.out))).toEqual(Object.keys(sent))
+    },
+  )
+
+  it('show sessions in aligned columns, filtered', async () => {
+    stage.gateway.filters.length = 0
+    const { out } = await there('show', 'sessions', '--protocol', 'tcp', '--address', '2001:DB8:1::5', '--limit', '3')
+    expect(stage.gateway.filters).toEqual([{ protocol: 'tcp', address: '2001:db8:1::5', limit: 3 }])
+    const [head = '', row = ''] = out.split('\n')
+    expect(row.indexOf('[64:ff9b::192.0.2.33]:80')).toBe(head.indexOf('server'))
+    expect(row).toMatch(/7440 s +400 B +3\.9 KiB$/)
+    const one = await there('show', 'sessions', '--limit', '1')
+    expect([one.code, one.err]).toEqual([0, expect.stringContaining('only 1 are shown')])
+  })
+
+  it('refuse a filter as the API does', async () => {
+    const { code, err } = await there('show', 'sessions', '--limit', '0')
+    expect([code, err]).toEqual([1, expect.stringContaining('/querystring/limit')])
+  })
+
+  it('apply, diff, confirm and roll back', async () => {
+    const path = file(text.replace('version: 1', 'version: 1\nlog: { level: warn }'))
+    const diff = await there('diff', path)
+    expect(diff.out).toMatch(/^-\s+level: info$/m)
+    expect(diff.out).toMatch(/^\+\s+level: warn$/m)
+    expect(JSON.parse((await there('diff', path, '--json')).out)).toMatchObject({ equal: false })
+
+    const tried = await there('apply', path, '--confirm', '2m')
+    expect(tried).toEqual({ code: 0, out: `applied ${path} for 120 s; keep it with \`sixgate confirm\`\n`, err: '' })
+    expect((await there('show', 'status')).out).toMatch(/^A change is undone in 120 s/)
+    expect((await there('apply', path)).err).toMatch(/^sixgate: A change waits for its confirmation: until /)
+    expect((await there('diff', path)).out).toContain('no difference')
+    expect((await there('diff')).out).toContain('level: info')
+    expect((await there('rollback')).code).toBe(0)
+    expect(stage.gateway.config.log.level).toBe('info')
+    expect((await there('confirm')).code).toBe(1)
+
+    await there('apply', path, '--confirm', '2m')
+    expect(JSON.parse((await there('confirm', '--json')).out)).toMatchObject({ pending: null })
+    expect(stage.store.pending).toBeUndefined()
+    expect((await there('apply', path)).out).toBe(`applied ${path}\n`)
+  })
+
+  it('refuse a faulty file before it is sent, and pass on what the daemon refuses', async () => {
+    const { code, err } = await there('apply', file('version: 1\nlog: { level: loud }\n'))
+    expect([code, err]).toEqual([1, expect.stringContaining('/log/level (line 2)')])
+    stage.gateway.failure = new GatewayError('NO_TUN', { detail: 'ENOENT' })
+    const refused = await there('apply', file(text))
+    stage.gateway.failure = undefined
+    expect(refused.code).toBe(1)
+    expect(refused.err).toBe(
+      'sixgate: /dev/net/tun cannot be opened: ENOENT. Load the tun module, or give the container --device /dev/net/tun.\n',
+    )
+  })
+})
+
+describe('run', () => {
+  let running: ReturnType<typeof start> | undefined
+  afterEach(async () => {
+    running?.child.kill('SIGKILL')
+    await running?.result
+    running = undefined
+  })
+  const directories = () => ['--run-directory', join(directory, 'run'), '--state-directory', join(directory, 'state')]
+
+  async function ready(config: string): Promise<void> {
+    running = start(['run', '-c', config, ...directories()])
+    await logged('ready')
+  }
+
+  /** Resolves when the daemon has logged the message, rejects when it ends before. */
+  function logged(message: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      let log = ''
+      running?.child.stderr?.on('data', (chunk) => {
+        log += chunk
+        if (log.includes(`"msg":"${message}"`)) resolve()
+      })
+      void running?.result.then(({ err }) => reject(new Error(err)))
+    })
+  }
+
+  it('says in one line that the file is missing, and what to do', async () => {
+    const { code, err } = await spawned('run', '-c', join(directory, 'none.yaml'), ...directories())
+    expect([code, err.trimEnd().split('\n').length]).toEqual([1, 1])
+    expect(err).toContain('none.yaml does not exist')
+  })
+
+  it('refuses a faulty file with its faults', async () => {
+    const { code, err } = await spawned('run', '-c', file('version: 2\n'), ...directories())
+    expect([code, err]).toEqual([1, expect.stringContaining('/version (line 1)')])
+  })
+
+  it('starts, answers, reads the file again at SIGHUP, and ends in order at SIGTERM', async () => {
+    const config = file(`version: 1\napi: { listen: ["[::1]:${await freePort()}"] }\n`)
+    await ready(config)
+    expect((await sixgate('show', 'status', ...directories())).code).toBe(0)
+    writeFileSync(config, `${readFileSync(config, 'utf8')}log: { level: debug }\n`)
+    const changed = logged('configuration changed')
+    running?.child.kill('SIGHUP')
+    await changed
+    expect((await sixgate('diff', ...directories())).out).toContain('no difference')
+    running?.child.kill('SIGTERM')
+    const { code, err } = await (running?.result ?? Promise.reject())
+    expect(code).toBe(0)
+    for (const line of err.trimEnd().split('\n')) expect(() => JSON.parse(line)).not.toThrow()
+    expect(existsSync(join(directory, 'run', 'api.sock'))).toBe(false)
+  })
+
+  it('starts again after it was killed, with the unconfirmed change undone', async () => {
+    const config = file(`version: 1\napi: { listen: ["[::1]:${await freePort()}"] }\n`)
+    await ready(config)
+    const edited = file(`${readFileSync(config, 'utf8')}log: { level: warn }\n`, 'edited.yaml')
+    expect((await sixgate('apply', edited, '--confirm', '1h', ...directories())).code).toBe(0)
+    running?.child.kill('SIGKILL')
+    await running?.result
+    await ready(config)
+    const { config: state } = JSON.parse((await sixgate('show', 'status', '--json', ...directories())).out)
+    expect(state.pending).toBeNull()
+    expect((await sixgate('diff', ...directories())).out).toContain('no difference')
+  })
+
+  it('says which port is in use, in one line besides the log', async () => {
+    const taken = createServer().listen(0, '::1')
+    await once(taken, 'listening')
+    const { port } = taken.address() as { port: number }
+    const { code, err } = await spawned(
+      'run',
+      '-c',
+      file(`version: 1\napi: { listen: ["[::1]:${port}"] }\n`),
+      ...directories(),
+    )
+    taken.close()
+    expect(code).toBe(1)
+    const said = err.split('\n').filter((line) => line.startsWith('sixgate: '))
+    expect(said).toEqual([expect.stringContaining(`[::1]:${port} is in use`)])
+    expect(existsSync(join(directory, 'state', 'last-good.yaml')), 'what never ran is not the last good').toBe(false)
+  })
+
+  it('refuses a second daemon in the run directory', async () => {
+    const config = file(`version: 1\napi: { listen: ["[::1]:${await freePort()}"] }\n`)
+    await ready(config)
+    const second = await spawned('run', '-c', file('version: 1\n', 'other.yaml'), ...directories())
+    expect([second.code, second.err]).toEqual([1, expect.stringContaining('Another daemon runs')])
+    expect((await sixgate('show', 'status', ...directories())).code).toBe(0)
+  })
+})
+
+describe('what is printed', () => {
+  it('has no control characters and nothing that reorders text', () => {
+    expect(printable('a\x1b[31mb\r\n\tc\x7f\u009b\u202ed')).toBe('a\\x1b[31mb\\x0d\\x0a c\\x7f\\x9b\\u202ed')
+    expect(table(['name'], [['\x1b]0;x\x07']])[1]).toBe('\\x1b]0;x\\x07')
+  })
+
+  it('aligns columns, numbers to the right', () => {
+    const rows = [
+      ['tcp', 5],
+      ['icmp', 12345],
+    ]
+    expect(table(['proto', 'count'], rows)).toEqual(['proto  count', 'tcp        5', 'icmp   12345'])
+  })
+
+  it('writes bytes with a unit', () => {
+    expect([0, 1023, 1536, 5 * 2 ** 30].map(bytes)).toEqual(['0 B', '1023 B', '1.5 KiB', '5.0 GiB'])
+  })
+
+  it('tells an unforeseen error in one line', () => {
+    expect(errorLines(new Error('first\nsecond'))).toEqual(['sixgate: first second'])
+  })
+
+  it('shows the difference of two texts as an independent reader expects it', () => {
+    const [a, b] = [
+      ['1', '2', '3', '4', '5', '6', '7', '8', '9', '10', '11', '12'],
+      ['1', '2', '3', '4', '5', 'six', '7', '8', '9', '10', '11', '12', '13'],
+    ]
+    const lines = diffLines(a, b)
+    expect(lines.filter(({ kind }) => kind !== '+').map(({ text }) => text)).toEqual(a)
+    expect(lines.filter(({ kind }) => kind !== '-').map(({ text }) => text)).toEqual(b)
+    expect(lines.filter(({ kind }) => kind !== ' ').map(({ kind, text }) => kind + text)).toEqual(['-6', '+six', '+13'])
+    expect(hunks(lines).filter((line) => line.startsWith('@@'))).toEqual(['@@ line 3 running, line 3 wanted @@'])
+    expect(diffLines(['x'], [])).toEqual([{ kind: '-', text: 'x' }])
+    expect(diffLines([], [])).toEqual([])
+  })
+})
