@@ -1,30 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /** DNS64 as the daemon runs it: started, changed and stopped as the configuration says. */
-import type { Config, Dns64Config } from './config/schema.ts'
+import type { Config } from './config/schema.ts'
+import type { Dns64Options, Dns64Server, startDns64 } from './dns64/server.ts'
 import type { Log } from './log.ts'
-import type { Service } from './service.ts'
+import type { CloseOptions, Service } from './service.ts'
 
-export interface Dns64Options {
-  readonly config: Dns64Config
-  /** The prefixes to synthesise with. */
-  readonly prefixes: readonly string[]
-  readonly allowNonGlobal: boolean
-  readonly log: Log
-}
-
-export interface Dns64Handle {
-  update(options: Dns64Options): Promise<void>
-  stats(): unknown
-  close(): Promise<void>
-}
-
+/** What the daemon needs of the server; a test brings its own. */
+export type Dns64Handle = Pick<Dns64Server, 'update' | 'close'> & { stats(): unknown }
 export type StartDns64 = (options: Dns64Options) => Promise<Dns64Handle>
 
-/** The server and its codec are loaded only where they are used. */
+/** The server needs the addon, which a gateway without DNS64 does not load for it. */
 export const loadDns64: StartDns64 = async (options) => {
-  const module = new URL('./dns64/server.ts', import.meta.url).href
-  const { startDns64 } = (await import(module)) as { startDns64: StartDns64 }
-  return startDns64(options)
+  const server: { startDns64: typeof startDns64 } = await import('./dns64/server.ts')
+  return server.startDns64(options)
 }
 
 function optionsOf(config: Config, log: Log): Dns64Options | undefined {
@@ -63,7 +51,7 @@ export class Dns64Service implements Service {
     return this.#server?.stats()
   }
 
-  async close(): Promise<void> {
+  async close(_options: CloseOptions = {}): Promise<void> {
     const server = this.#server
     this.#server = undefined
     await server?.close()

@@ -178,11 +178,11 @@ export const nat64: Feature = {
     if (!section) return []
     const faults = checkPoolsAgainstHost(config, [...ownIpv4(config, host)])
     for (const [index, { addresses, announce }] of section.pools.entries()) {
-      const large = addresses.find((text) => announce && 2 ** (32 - parsePrefix(text).length) > MAX_ANNOUNCED)
-      if (!large) continue
+      const size = addresses.reduce((sum, text) => sum + 2 ** (32 - parsePrefix(text).length), 0)
+      if (!announce || size <= MAX_ANNOUNCED) continue
       faults.push({
         path: `/nat64/pools/${index}/announce`,
-        message: `${large} has more than ${MAX_ANNOUNCED} addresses to answer for`,
+        message: `the pool has ${size} addresses to answer for, more than ${MAX_ANNOUNCED}`,
         remedy: 'Route the pool to this host and write announce: false.',
       })
     }
