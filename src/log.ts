@@ -18,6 +18,9 @@ const SECRETS = [
   '*.*.tokens',
 ]
 
+/** There is one for each part of the daemon, never one for a packet or a query. */
+const CHILDREN = new WeakMap<Log, readonly Log[]>()
+
 interface LoggedError {
   readonly message: string
   readonly code?: unknown
@@ -44,15 +47,24 @@ export function createLog(
   level: Config['log']['level'] = 'info',
   stream: DestinationStream = destination({ dest: 2, sync: true }),
 ): Log {
-  return pino(
+  const children: Log[] = []
+  const log = pino(
     {
       level,
+      onChild: (child) => void children.push(child),
       base: null,
       redact: { paths: SECRETS, censor: '[redacted]' },
       serializers: { err: (error) => describe(error) },
     },
     stream,
   )
+  CHILDREN.set(log, children)
+  return log
+}
+
+/** A child has a level of its own, so a change must be told to each. */
+export function setLevel(log: Log, level: Config['log']['level']): void {
+  for (const one of [log, ...(CHILDREN.get(log) ?? [])]) one.level = level
 }
 
 export const silentLog: Log = pino({ level: 'silent' })

@@ -4,7 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { addStatic, removeStatic, toYaml } from '../config/edit.ts'
 import { loadConfig, validateConfig } from '../config/load.ts'
 import { etagOf } from '../config/revision.ts'
-import { ConfigSchema } from '../config/schema.ts'
+import { type Config, ConfigSchema } from '../config/schema.ts'
 import type { ChangeOptions, ConfigStore } from '../config/store.ts'
 import { parseDuration } from '../config/units.ts'
 import { GatewayError } from '../errors.ts'
@@ -31,8 +31,9 @@ export function configRoutes(app: App, { gateway, store }: RouteContext): void {
       const reply: FastifyReply = answer
       reply.header('etag', store.etag).header('vary', 'accept')
       if (request.headers['if-none-match'] === store.etag) return reply.code(304).send()
-      if (prefersYaml(request)) return reply.type('application/yaml').send(store.text)
-      return store.config
+      const seesHashes = request.principal?.role === 'admin'
+      if (prefersYaml(request)) return reply.type('application/yaml').send(seesHashes ? store.text : masked(store))
+      return seesHashes ? store.config : maskedConfig(store.config)
     },
   )
 
@@ -184,6 +185,18 @@ function bodyText({ body }: FastifyRequest): string {
 function stateOf(store: ConfigStore, reply: FastifyReply) {
   reply.header('etag', store.etag)
   return { etag: store.etag, pending: store.pending ?? null }
+}
+
+/** A viewer must not work out an admin's token from its hash. */
+const MASK = '0'.repeat(64)
+
+function maskedConfig(config: Config): Config {
+  const tokens = config.api.tokens.map((token) => ({ ...token, sha256: MASK }))
+  return { ...config, api: { ...config.api, tokens } }
+}
+
+function masked({ text, config }: ConfigStore): string {
+  return config.api.tokens.reduce((masked, { sha256 }) => masked.replaceAll(new RegExp(sha256, 'gi'), MASK), text)
 }
 
 /** JSON unless YAML is asked for and JSON is not asked for before it. */

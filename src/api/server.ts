@@ -136,7 +136,8 @@ function guard(app: App, { gateway, log }: ApiOptions, isLocal: (request: Incomi
 }
 
 function refuse(request: FastifyRequest, reply: FastifyReply, error: GatewayError, log: Log) {
-  if (error.status >= 500) log.error({ err: error, cause: error.cause, ...summary(request, reply) }, error.message)
+  if (error.status >= 500)
+    log.error({ err: error, method: request.method, path: request.url.split('?')[0] }, error.message)
   if (error.code === 'UNAUTHENTICATED') reply.header('www-authenticate', 'Bearer realm="sixgate"')
   const [path = '/'] = request.url.split('?')
   return reply

@@ -11,7 +11,7 @@ import { readConfigFile } from '../config/durable.ts'
 import type { Config } from '../config/schema.ts'
 import { ConfigStore } from '../config/store.ts'
 import { type Daemon, startDaemon } from '../daemon.ts'
-import { createLog, type Log } from '../log.ts'
+import { createLog, type Log, setLevel } from '../log.ts'
 import type { OpenDataplane } from '../system/dataplane.ts'
 import { LinuxSystem } from '../system/linux.ts'
 import { DONE, type Io, REFUSED } from './io.ts'
@@ -40,7 +40,7 @@ export async function run(args: string[], _io: Io): Promise<number> {
     lastGood: values['last-good'],
     log,
   })
-  log.level = store.config.log.level
+  setLevel(log, store.config.log.level)
   const running = await start(store, directories, log)
   const reload = () => void reloadFile(running.store, log)
   process.on('SIGHUP', reload)
@@ -83,7 +83,7 @@ async function change(daemon: Daemon, api: Api, log: Log, config: Config): Promi
     throw error
   }
   sockets.commit()
-  log.level = config.log.level
+  setLevel(log, config.log.level)
 }
 
 async function reloadFile(store: ConfigStore, log: Log): Promise<void> {

@@ -2,8 +2,9 @@
 import type { Static } from 'typebox'
 import type * as shape from '../api/schemas.ts'
 import { askJson } from './client.ts'
-import { bytes, DONE, type Io, printable, table, UsageError } from './io.ts'
+import { bytes, DONE, type Io, table, UsageError } from './io.ts'
 import { parse } from './options.ts'
+import { statusLines, tree } from './status-text.ts'
 
 const OPTIONS = {
   protocol: { type: 'string' },
@@ -96,40 +97,4 @@ function dropLines({ drops }: Static<typeof shape.DropsSchema>): string[] {
 function clientLines({ clients }: Static<typeof shape.ClientsSchema>): string[] {
   const rows = clients.map((c) => [c.client, c.packetsOut, bytes(c.bytesOut), c.packetsIn, bytes(c.bytesIn)])
   return table(['client', 'packets out', 'bytes out', 'packets in', 'bytes in'], rows)
-}
-
-function statusLines(status: Static<typeof shape.StatusSchema>): string[] {
-  const { pending } = status.config
-  const waits = pending ? [`A change is undone in ${pending.secondsLeft} s unless \`sixgate confirm\` is run.`, ''] : []
-  return [...waits, ...tree(status)]
-}
-
-/** `name: value` lines, indented; a list of alike objects is a table. */
-function tree(value: object, indent = ''): string[] {
-  return Object.entries(value).flatMap(([key, child]) => {
-    const name = `${indent}${printable(key)}:`
-    if (typeof child !== 'object' || child === null)
-      return [`${name} ${child === null ? '-' : printable(String(child))}`]
-    if (!Array.isArray(child)) return [name, ...tree(child, `${indent}  `)]
-    if (child.length === 0) return [`${name} -`]
-    if (child.every((one) => typeof one !== 'object'))
-      return [`${name} ${child.map((one) => printable(String(one))).join(', ')}`]
-    return [name, ...rows(child).map((line) => `${indent}  ${line}`)]
-  })
-}
-
-function rows(list: readonly Record<string, unknown>[]): string[] {
-  const head = [...new Set(list.flatMap((one) => Object.keys(one)))]
-  const cell = (value: unknown) =>
-    typeof value === 'number'
-      ? value
-      : Array.isArray(value)
-        ? value.join(', ')
-        : typeof value === 'object'
-          ? JSON.stringify(value)
-          : String(value ?? '-')
-  return table(
-    head,
-    list.map((one) => head.map((key) => cell(one[key]))),
-  )
 }

@@ -126,7 +126,7 @@ export class FakeGateway implements Gateway {
       dns64: DNS64,
       advertise: null,
       dhcp4: null,
-      warnings: [],
+      warnings: ['the kernel does not agree'],
     }
   }
 

@@ -81,6 +81,17 @@ describe('who may do what', () => {
     expect((await ask(base, '/metrics', { headers: { authorization: `bearer ${VIEWER}` } })).status).toBe(200)
   })
 
+  it('keeps the hashes of tokens from a viewer', async () => {
+    const upper = stage.store.text.replace(/[0-9a-f]{64}/g, (hash) => hash.toUpperCase())
+    await put(upper)
+    for (const accept of ['application/json', 'application/yaml']) {
+      const hashes = async (token: string) =>
+        (await ask(base, '/api/v1/config', { token, headers: { accept } })).text.match(/[0-9a-f]{64}/gi) ?? []
+      expect(new Set(await hashes(VIEWER))).toEqual(new Set(['0'.repeat(64)]))
+      expect(new Set(await hashes(ADMIN)).size).toBe(2)
+    }
+  })
+
   it('forgets a token that the configuration no longer has', async () => {
     await put(`version: 1\napi: { listen: ["[::1]:${port}"] }`)
     expect((await ask(base, '/metrics', { token: ADMIN })).status).toBe(401)

@@ -12,6 +12,7 @@ import { main } from '../../src/cli/dispatch.ts'
 import { bytes, errorLines, printable, table } from '../../src/cli/io.ts'
 import { diffLines, hunks } from '../../src/cli/line-diff.ts'
 import { GatewayError } from '../../src/errors.ts'
+import { createLog, setLevel } from '../../src/log.ts'
 import { ask, configText, freePort, type Stage, setUp } from './api-fake.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
@@ -188,6 +189,20 @@ describe('commands to the daemon', () => {
       expect(Object.keys(JSON.parse(json.out))).toEqual(Object.keys(sent))
     },
   )
+
+  it('show the status a reader needs: what runs, what is wrong, who is busy', async () => {
+    const { out } = await there('show', 'status')
+    for (const words of [
+      /^sixgate 0\.0\.1, up 5s$/m,
+      /^! the kernel does not agree$/m,
+      /^lan0 +inside +up +1500 +2001:db8:1::1\/64$/m,
+      /^nat64 on sixgate0: 1 of 1048576 sessions, 1 bindings$/m,
+      /^ {2}198\.51\.100\.64\/28 +1 +1032192$/m,
+      /^2001:db8:1::5 +4 +400 B +3 +3\.9 KiB$/m,
+      /^ {2}192\.0\.2\.53:53 +down +0 +0 +0\.0 ms$/m,
+    ])
+      expect(out).toMatch(words)
+  })
 
   it('show sessions in aligned columns, filtered', async () => {
     stage.gateway.filters.length = 0
@@ -367,5 +382,15 @@ describe('what is printed', () => {
     expect(hunks(lines).filter((line) => line.startsWith('@@'))).toEqual(['@@ line 3 running, line 3 wanted @@'])
     expect(diffLines(['x'], [])).toEqual([{ kind: '-', text: 'x' }])
     expect(diffLines([], [])).toEqual([])
+  })
+
+  it('is logged at the level that was set last, by every part', () => {
+    const lines: string[] = []
+    const log = createLog('info', { write: (line) => void lines.push(line) })
+    const part = log.child({ part: 'dns64' }).child({ listener: 1 })
+    part.debug('before')
+    setLevel(log, 'debug')
+    part.debug('after')
+    expect(lines.map((line) => JSON.parse(line).msg)).toEqual(['after'])
   })
 })
