@@ -6,7 +6,7 @@
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -267,8 +267,16 @@ async function installModules() {
   await step('Installing npm packages', () =>
     run('npm', ['ci', '--include=dev', '--include=optional', ...quiet], { env: { PATH } }),
   )
-  if (!existsSync(join(bin, 'node'))) throw new Stop(`npm ci brought no Node; see ${logFile}`)
+  linkNode(runtime)
   writeFileSync(modulesStamp, lockHash())
+}
+
+/** npm 9 (Debian 12 and 13) installs the runtime but leaves out its link in .bin. */
+function linkNode(runtime) {
+  const link = join(bin, 'node')
+  const target = join('..', runtime, 'bin', 'node')
+  if (!existsSync(join(bin, target))) throw new Stop(`npm ci brought no ${runtime}; see ${logFile}`)
+  if (!existsSync(link)) symlinkSync(target, link)
 }
 
 async function build() {
