@@ -5,10 +5,11 @@ import type { Clock } from './clock.ts'
 import type { AdvertisementConfig, Config } from './config/schema.ts'
 import { parseDuration } from './config/units.ts'
 import { type Fault, GatewayError } from './errors.ts'
-import type { Names } from './feature.ts'
+import type { Feature, Names } from './feature.ts'
 import type { Log } from './log.ts'
 import type { CloseOptions, Service } from './service.ts'
 import { writeAtomically } from './system/ledger.ts'
+import { type Desired, NOTHING } from './system/reconcile.ts'
 import { Supervised } from './system/supervise.ts'
 import type { System } from './system/system.ts'
 
@@ -58,7 +59,21 @@ async function radvdVersion(system: System): Promise<string> {
     if (error instanceof GatewayError && error.code === 'COMMAND_FAILED') return error.detail ?? ''
     throw error
   })
-  return /Version: *(\S+)/.exec(text)?.[1] ?? 'of unknown version'
+  return /Version: *([\w.~+-]+)/.exec(text)?.[1] ?? 'of unknown version'
+}
+
+/** Who advertises itself as a router has to be one. */
+export const advertise: Feature = {
+  name: 'advertise',
+
+  check(): Fault[] {
+    return []
+  },
+
+  plan(config: Config): Desired {
+    if (config.advertise.length === 0) return NOTHING
+    return { present: [{ kind: 'sysctl', name: 'net.ipv6.conf.all.forwarding', value: '1' }], absent: [] }
+  },
 }
 
 export class AdvertiseService implements Service {

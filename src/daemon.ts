@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { AdvertiseService } from './advertise.ts'
+import { AdvertiseService, advertise } from './advertise.ts'
 import { type Clock, systemClock } from './clock.ts'
 import type { Config } from './config/schema.ts'
 import { Dhcp4Service } from './dhcp4.ts'
@@ -24,7 +24,7 @@ import { type Lock, lock } from './system/lock.ts'
 import { NOTHING, reconcile, union } from './system/reconcile.ts'
 import { keyOf, type Resource, type Sysctl, type System } from './system/system.ts'
 
-export const FEATURES: readonly Feature[] = [interfaces, nat64]
+export const FEATURES: readonly Feature[] = [interfaces, nat64, advertise]
 
 /** Changes in the kernel come in bursts; one look after the burst is enough. */
 const SETTLE = 200
@@ -340,7 +340,8 @@ export class Daemon {
     }
     const { changes } = await reconcile(this.system, this.#ledger, this.#desired(this.#config, host))
     if (changes.length > 0) {
-      this.#log.warn({ changes: changes.map(({ before, after }) => keyOf((after ?? before) as Resource)) }, 'put back')
+      const keys = changes.map(({ before, after }) => keyOf((after ?? before) as Resource))
+      this.#log.info({ changes: keys }, 'the kernel is brought back to the configuration')
       await this.#look()
     }
     const config = dataplaneConfig(this.#config, this.#host)

@@ -143,6 +143,10 @@ function nftRules(nat64: Nat64Config, names: Names, shared: readonly Shared[]): 
   chain forward {
     type filter hook forward priority filter; policy accept;
     iifname "${device}" oifname "${device}" counter drop comment "translated twice"
+  }
+  chain output {
+    type filter hook output priority filter; policy accept;
+    oifname "${device}" ip6 daddr ff00::/8 drop comment "the kernel reports its multicast groups"
   }${sharedChains(shared, names)}`
 }
 
@@ -195,8 +199,8 @@ export const nat64: Feature = {
     const own = ownIpv4(config, host)
     const shared = sharedOf(section, own)
     const present: Resource[] = [
-      ...deviceResources(names, host),
       { kind: 'nft', family: 'inet', name: names.table, rules: nftRules(section, names, shared) },
+      ...deviceResources(names, host),
       sysctl('1', 'net.ipv4.ip_forward'),
       sysctl('1', 'net.ipv6.conf.all.forwarding'),
       ...routes(section, names, shared),
