@@ -29,11 +29,11 @@ XLAT_FN void xlat_read_icmp(const uint8_t *packet, const struct xlat_view *v, st
 /* Of the packet inside an error only what has a counterpart is worth telling. */
 XLAT_FN enum xlat_reason xlat_check_inner(const struct xlat_view *inner)
 {
-	bool icmp = inner->protocol == (inner->family == 4 ? XLAT_PROTO_ICMP : XLAT_PROTO_ICMP6);
-
 	if (inner->kind == XLAT_KIND_ICMP_ERROR)
 		return XLAT_ICMP_ERROR_ABOUT_ERROR;
-	return icmp && inner->kind == XLAT_KIND_OTHER ? XLAT_ICMP_UNTRANSLATABLE : XLAT_OK;
+	if (xlat_is_icmp(inner))
+		return inner->kind == XLAT_KIND_OTHER ? XLAT_ICMP_UNTRANSLATABLE : XLAT_OK;
+	return xlat_is_alien(inner) ? XLAT_UNKNOWN_PROTOCOL : XLAT_OK;
 }
 
 /*

@@ -32,20 +32,14 @@ XLAT_FN enum xlat_reason xlat_check_icmp(const struct xlat_view *v)
 	return v->kind == XLAT_KIND_OTHER ? XLAT_ICMP_UNTRANSLATABLE : XLAT_OK;
 }
 
-/*
- * Any other upper layer goes unchanged (RFC 7915 4.1, 5.1), but not one that the other family would read as its own
- * ICMP or as an extension header, nor IGMP (4.2).
- */
+/* The packet's own upper layer; xlat_check_inner() judges one inside an ICMP error. */
 XLAT_FN enum xlat_reason xlat_check_protocol(const struct xlat_view *v)
 {
 	if (XLAT_LIKELY(v->protocol == XLAT_PROTO_TCP || v->protocol == XLAT_PROTO_UDP))
 		return XLAT_OK;
-	if (v->protocol == (v->family == 4 ? XLAT_PROTO_ICMP : XLAT_PROTO_ICMP6))
+	if (xlat_is_icmp(v))
 		return xlat_check_icmp(v);
-	if (v->protocol == XLAT_PROTO_ICMP || v->protocol == XLAT_PROTO_ICMP6 || v->protocol == XLAT_PROTO_IGMP ||
-	    xlat_is_extension(v->protocol))
-		return XLAT_UNKNOWN_PROTOCOL;
-	return XLAT_OK;
+	return xlat_is_alien(v) ? XLAT_UNKNOWN_PROTOCOL : XLAT_OK;
 }
 
 /* The largest packet that leaves: a super-packet's segment, not the super-packet. */

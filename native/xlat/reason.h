@@ -58,7 +58,7 @@ struct xlat_reason_row {
 };
 
 /* The row of a reason; XLAT_OK and the rows after it, in the order of the enum. */
-static inline __attribute__((unused)) const struct xlat_reason_row *xlat_reason_text(uint32_t why)
+static inline const struct xlat_reason_row *xlat_reason_text(uint32_t why)
 {
 #define XLAT_REASON_ROW(name, sentence, rfc) { #name, sentence, rfc },
 	static const struct xlat_reason_row rows[] = {

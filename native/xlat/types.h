@@ -7,6 +7,7 @@
 #define XLAT_TYPES_H
 
 #ifdef __KERNEL__
+#include <linux/stddef.h>
 #include <linux/types.h>
 #else
 #include <stdbool.h>
@@ -15,9 +16,9 @@
 #endif
 
 #ifdef __bpf__
-#define XLAT_FN static inline __attribute__((always_inline, unused))
+#define XLAT_FN static inline __attribute__((always_inline))
 #else
-#define XLAT_FN static inline __attribute__((unused))
+#define XLAT_FN static inline
 #endif
 
 #define XLAT_LIKELY(x) __builtin_expect(!!(x), 1)

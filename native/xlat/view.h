@@ -308,6 +308,23 @@ XLAT_FN enum xlat_reason xlat_parse6(const uint8_t *packet, uint32_t offset, uin
 	return fault ? fault : why;
 }
 
+/* The ICMP of the packet's own family. */
+XLAT_FN bool xlat_is_icmp(const struct xlat_view *v)
+{
+	return v->protocol == (v->family == 4 ? XLAT_PROTO_ICMP : XLAT_PROTO_ICMP6);
+}
+
+/*
+ * Any other upper layer goes unchanged (RFC 7915 4.1, 5.1), but not one that the other family would read as its own
+ * ICMP or as an extension header, nor IGMP (4.2).
+ */
+XLAT_FN bool xlat_is_alien(const struct xlat_view *v)
+{
+	return (v->protocol == XLAT_PROTO_ICMP || v->protocol == XLAT_PROTO_ICMP6 ||
+		v->protocol == XLAT_PROTO_IGMP || xlat_is_extension(v->protocol)) &&
+	       !xlat_is_icmp(v);
+}
+
 XLAT_FN enum xlat_reason xlat_parse_at(const uint8_t *packet, uint32_t offset, uint32_t limit, bool inner,
 				       struct xlat_view *v)
 {

@@ -187,6 +187,12 @@ def nested():
             inner4=with_checksum(ip4(P4, S4, 17, whole4), 10, 0x1234), inner6=ip6(C6, S6, 17, whole6))
     error46(t, 'RFC 7915 §4.3: another protocol inside is translated by its IP header', 3, 2, u32(0), (4, 1, u32(6)),
             inner4=ip4(P4, S4, 132, load(30)), inner6=ip6(C6, S6, 132, load(30)))
+    for proto in (0, 2, 43, 44, 58, 60):
+        error46(t, f'RFC 7915 §4.3: protocol {proto} inside would be read as something else and is dropped', 3, 2, u32(0), 'UNKNOWN_PROTOCOL',
+                inner4=ip4(P4, S4, proto, load(30)))
+    for proto in (1, 2):
+        error64(t, f'RFC 7915 §5.3: next header {proto} inside would be read as something else and is dropped', 1, 0, u32(0), 'UNKNOWN_PROTOCOL',
+                inner6=ip6(S6, C6, proto, load(30)))
     big4 = ip4(P4, S4, 17, udp(P4, S4, 40000, 80, load(1400)), df=True)
     big6 = ip6(C6, S6, 17, udp(C6, S6, 1234, 80, load(1400)))
     error46(t, 'RFC 7915 §4.2: an ICMPv6 error is cut to 1280 bytes', 3, 1, u32(0), (1, 0, u32(0)), inner4=big4, inner6=big6[:1232])

@@ -10,6 +10,7 @@
 
 #include "answer.h"
 #include "fragment.h"
+#include "packet.h"
 #include "plan.h"
 
 static char *line;
@@ -70,27 +71,6 @@ static struct xlat_ip6 ip6(const char *text)
 		exit(2);
 	}
 	return ip;
-}
-
-/* HEADROOM, then the packet, and nothing after it. */
-static uint8_t *read_packet(uint32_t *len)
-{
-	const char *hex = strstr(line, " in=");
-	const char *end = hex ? hex + 4 + strspn(hex + 4, "0123456789abcdef") : NULL;
-	size_t bytes = hex ? (size_t)(end - hex - 4) / 2 : 0, zeros = 0, i;
-	uint8_t *block;
-
-	if (hex && *end == '+')
-		zeros = strtoul(end + 1, NULL, 10);
-	block = (uint8_t *)calloc(1, XLAT_HEADROOM + bytes + zeros);
-	for (i = 0; i < bytes; i++) {
-		unsigned int byte;
-
-		sscanf(hex + 4 + 2 * i, "%2x", &byte);
-		block[XLAT_HEADROOM + i] = (uint8_t)byte;
-	}
-	*len = (uint32_t)(bytes + zeros);
-	return block;
 }
 
 static void print(const uint8_t *p, uint32_t len)
@@ -195,7 +175,7 @@ static void print_fragments(const uint8_t *p, const struct xlat_edit *edit)
 static void translate(bool way64)
 {
 	uint32_t len;
-	uint8_t *block = read_packet(&len), *p = block + XLAT_HEADROOM;
+	uint8_t *block = read_packet(line, &len), *p = block + XLAT_HEADROOM;
 	uint8_t *before = (uint8_t *)malloc(XLAT_HEADROOM + len);
 	struct xlat_view v;
 	struct xlat_edit edit;
@@ -224,7 +204,7 @@ static void translate(bool way64)
 static void parse(void)
 {
 	uint32_t len;
-	uint8_t *block = read_packet(&len);
+	uint8_t *block = read_packet(line, &len);
 	struct xlat_view v;
 	enum xlat_reason why = xlat_parse(block + XLAT_HEADROOM, len, &v);
 
@@ -235,7 +215,7 @@ static void parse(void)
 static void answer(bool six)
 {
 	uint32_t len, out_len = 0;
-	uint8_t *block = read_packet(&len), *p = block + XLAT_HEADROOM;
+	uint8_t *block = read_packet(line, &len), *p = block + XLAT_HEADROOM;
 	uint8_t *out = (uint8_t *)malloc(XLAT_ANSWER_MAX);
 	struct xlat_icmp error = { (uint8_t)number("type", 0), (uint8_t)number("code", 0), value("data") };
 	enum xlat_reason why;
