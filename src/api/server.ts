@@ -66,13 +66,16 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     local.add(request)
     app.routing(request, response)
   }
-  const unix = options.socket === undefined ? undefined : await listenUnix(options.socket, fromSocket)
+  let unix: Server | undefined
   const stop = async () => {
     await Promise.all([listeners.close(), unix && close(unix)])
     await app.close()
   }
   try {
-    ;(await listeners.stage(options.gateway.config.api.listen)).commit()
+    const sockets = await listeners.stage(options.gateway.config.api.listen)
+    sockets.commit()
+    // The last one: whoever is answered there speaks to a gateway that has all its sockets.
+    if (options.socket !== undefined) unix = await listenUnix(options.socket, fromSocket)
   } catch (error) {
     await stop()
     throw error

@@ -7,7 +7,19 @@ import { startApi } from '../../src/api/server.ts'
 import { validateConfig } from '../../src/config/load.ts'
 import { ERRORS, type ErrorCode, GatewayError } from '../../src/errors.ts'
 import { createLog, silentLog } from '../../src/log.ts'
-import { ADMIN, type Ask, ask, configText, DNS64, freePort, SESSION, type Stage, setUp, VIEWER } from './api-fake.ts'
+import {
+  ADMIN,
+  type Ask,
+  ask,
+  configText,
+  DNS64,
+  FakeGateway,
+  freePort,
+  SESSION,
+  type Stage,
+  setUp,
+  VIEWER,
+} from './api-fake.ts'
 
 let stage: Stage
 let port: number
@@ -418,8 +430,12 @@ describe('the end', () => {
   })
 
   it('refuses a second API on the same socket', async () => {
-    const { gateway, store, socket } = stage
+    const { store, socket } = stage
+    const other = `[::1]:${await freePort()}`
+    const gateway = new FakeGateway(validateConfig({ version: 1, api: { listen: [other] } }))
     const second = startApi({ gateway, store, log: silentLog, version: '0', socket })
     await expect(second).rejects.toMatchObject({ code: 'ALREADY_RUNNING' })
+    await expect(ask(`http://${other}`, '/healthz')).rejects.toThrow('ECONNREFUSED')
+    expect((await local('/healthz')).status).toBe(200)
   })
 })
