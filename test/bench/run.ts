@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+/** `npm run bench -- NAME [--json]`: one measure, its ratios from one run. */
+import { sweep } from '../lab/netns.ts'
+
+interface Bench {
+  run(args: string[]): Promise<unknown>
+}
+
+const BENCHES: Record<string, { readonly summary: string; readonly load: () => Promise<Bench> }> = {
+  'tun-tcp': {
+    summary: 'one TCP stream through the TUN path, against kernel forwarding and tayga',
+    load: () => import('./tun-tcp.ts'),
+  },
+  'tun-udp': {
+    summary: 'the highest rate of 64-byte datagrams without loss, against tayga',
+    load: () => import('./tun-udp.ts'),
+  },
+  dns64: {
+    summary: 'server CPU per DNS64 query, against unbound with its dns64 module',
+    load: () => import('./dns64.ts'),
+  },
+}
+
+const [name = '', ...args] = process.argv.slice(2)
+const bench = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined
+if (!bench) {
+  console.error('usage: npm run bench -- NAME [--json]')
+  for (const [each, { summary }] of Object.entries(BENCHES)) console.error(`  ${each.padEnd(10)} ${summary}`)
+  process.exit(2)
+}
+// Ctrl-C ends the run by its ordinary way out, which takes the namespaces away.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130))
+if (process.getuid?.() === 0) sweep()
+await (await bench.load()).run(args)
