@@ -26,6 +26,8 @@ export class Gateway {
   readonly namespace: Namespace
   readonly config: string
   readonly instance: string
+  /** Its TUN device. */
+  readonly device: string
   readonly runDirectory: string
   readonly stateDirectory: string
   process: Background | undefined
@@ -34,6 +36,7 @@ export class Gateway {
     this.namespace = namespace
     this.config = config
     this.instance = instance
+    this.device = `sixgate0-${instance}`
     this.runDirectory = namespace.topology.ownPath(`/run/sixgate-${instance}`)
     this.stateDirectory = namespace.topology.ownPath(`/var/lib/sixgate-${instance}`)
   }
@@ -49,9 +52,11 @@ export class Gateway {
     return this
   }
 
-  launch(): Background {
+  /** Starts it without waiting; `wrapper` is a command that runs it, such as setpriv. */
+  launch(wrapper: readonly string[] = []): Background {
     const args = [main, 'run', '-c', this.config, '--instance', this.instance]
-    this.process = this.namespace.spawn(process.execPath, args)
+    const [command = '', ...rest] = [...wrapper, process.execPath, ...args]
+    this.process = this.namespace.spawn(command, rest)
     return this.process
   }
 

@@ -49,7 +49,7 @@ function removeNow(ledger: Ledger): void {
 /** Takes away what owners that no longer live have left. Returns how many there were. */
 export function sweep(): number {
   let swept = 0
-  for (const file of existsSync(LEDGERS) ? readdirSync(LEDGERS) : []) {
+  for (const file of existsSync(LEDGERS) ? readdirSync(LEDGERS).filter((name) => name.endsWith('.json')) : []) {
     const path = join(LEDGERS, file)
     let ledger: Ledger
     try {

@@ -76,7 +76,7 @@ export async function openLab(label: string, config: string, told: (what: string
     told('network')
     await server.program(origin, ['192.0.2.80', '192.0.2.53', ZONE])
     told('server')
-    const gateway = await new Gateway(router, config, `lab${topology.id}`).start()
+    const gateway = await new Gateway(router, config, `l${topology.id}`).start()
     told('gateway')
     return {
       ...{ topology, client, router, server, gateway, management },
