@@ -3,7 +3,6 @@
  * The composition root: checks a configuration, brings kernel, translator and services to it as one transaction,
  * keeps them there, and takes everything back at the end.
  */
-import { createHash } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AdvertiseService, advertise } from './advertise.ts'
@@ -18,11 +17,15 @@ import type { Log } from './log.ts'
 import { dataplaneConfig, dataplaneOptions, nat64 } from './nat64.ts'
 import { parseEndpoint } from './net/address.ts'
 import type { CloseOptions, Service } from './service.ts'
-import type { Dataplane, DataplaneOptions, OpenDataplane } from './system/dataplane.ts'
+import { configHash, describe, type Status } from './status.ts'
+import type { Dataplane, OpenDataplane } from './system/dataplane.ts'
 import { FileLedger, type Ledger } from './system/ledger.ts'
 import { type Lock, lock } from './system/lock.ts'
 import { NOTHING, reconcile, union } from './system/reconcile.ts'
 import { keyOf, type Resource, type Sysctl, type System } from './system/system.ts'
+import { Translator } from './translator.ts'
+
+export type { Status } from './status.ts'
 
 export const FEATURES: readonly Feature[] = [interfaces, nat64, advertise]
 
@@ -48,60 +51,22 @@ export interface DaemonOptions {
   readonly clock?: Clock
 }
 
-export interface InterfaceStatus {
-  readonly name: string
-  readonly role: string
-  readonly state: 'up' | 'down' | 'missing'
-  readonly mtu?: number
-  readonly addresses: readonly string[]
-}
-
-export interface Status {
-  readonly version: string
-  readonly instance: string
-  /** Seconds. */
-  readonly uptime: number
-  readonly configHash: string
-  readonly interfaces: readonly InterfaceStatus[]
-  readonly nat64: ReturnType<Dataplane['status']> | null
-  readonly clients: ReturnType<Dataplane['clients']>
-  readonly dns64: unknown
-  readonly advertise: unknown
-  readonly dhcp4: unknown
-  readonly warnings: readonly string[]
-}
-
-export function configHash(config: Config): string {
-  return createHash('sha256').update(JSON.stringify(config)).digest('hex').slice(0, 16)
-}
-
-function same(a: unknown, b: unknown): boolean {
-  return JSON.stringify(a) === JSON.stringify(b)
-}
-
-/** What the device and the session file are made with; configure() does not change it. */
-function shapeOf(options: DataplaneOptions | undefined): unknown {
-  return options && { ...options, config: undefined }
-}
-
 type Undo = () => Promise<void> | void
 
 export class Daemon {
   readonly names: Names
   readonly instance: string
   readonly system: System
-  readonly #options: DaemonOptions
   readonly #log: Log
   readonly #clock: Clock
   readonly #ledger: Ledger
   readonly #lock: Lock
+  readonly #translator: Translator
   readonly #dns64: Dns64Service
   readonly #services: readonly Service[]
   readonly #started: number
   #config: Config
   #host: Host = { links: [], sysctls: {} }
-  #dataplane: Dataplane | undefined
-  #planeOptions: DataplaneOptions | undefined
   #queue: Promise<unknown> = Promise.resolve()
   #watch: { close(): void } | undefined
   #cancelReview: () => void = () => {}
@@ -110,7 +75,6 @@ export class Daemon {
   #closed = false
 
   constructor(options: DaemonOptions, names: Names, ledger: Ledger, held: Lock) {
-    this.#options = options
     this.#config = options.config
     this.#clock = options.clock ?? systemClock
     this.#started = this.#clock.now()
@@ -122,6 +86,7 @@ export class Daemon {
     this.system = options.system
     this.#dns64 = new Dns64Service(options.startDns64 ?? loadDns64, options.log)
     const { system, log } = options
+    this.#translator = new Translator(options.openDataplane, log)
     this.#services = [
       new Dhcp4Service(system, this.#clock, log, names, () => this.#changed()),
       new AdvertiseService(system, this.#clock, log, names),
@@ -142,7 +107,7 @@ export class Daemon {
   }
 
   get dataplane(): Dataplane | undefined {
-    return this.#dataplane
+    return this.#translator.plane
   }
 
   get dns64(): Dns64Service['server'] {
@@ -174,10 +139,11 @@ export class Daemon {
     const host = await this.#look()
     const faults = FEATURES.flatMap((feature) => feature.check(config, host))
     for (const service of this.#services) faults.push(...((await service.check?.(config)) ?? []))
-    if (this.#planeOptions && config.nat64 && config.nat64.maxSessions !== this.#planeOptions.maxSessions) {
+    const running = this.#translator.options?.maxSessions
+    if (running !== undefined && config.nat64 && config.nat64.maxSessions !== running) {
       faults.push({
         path: '/nat64/maxSessions',
-        message: `is ${this.#planeOptions.maxSessions} while the daemon runs`,
+        message: `is ${running} while the daemon runs`,
         remedy: 'Leave it, or restart the daemon with the new file.',
       })
     }
@@ -198,7 +164,7 @@ export class Daemon {
     return this.#exclusively(async () => {
       this.#mustRun()
       const previous = this.#config
-      if (same(previous, config)) return
+      if (configHash(previous) === configHash(config)) return
       await this.#transact(config, previous)
       this.#config = config
       this.#log.info({ configHash: configHash(config) }, 'the configuration is applied')
@@ -232,10 +198,10 @@ export class Daemon {
   async #bring(config: Config, previous: Config | undefined, marked: readonly Resource[], undo: Undo[]): Promise<void> {
     const host = this.#host
     const plane = dataplaneOptions(config, host, this.names)
-    const old = this.#planeOptions
-    if (plane && !same(shapeOf(plane), shapeOf(old))) {
-      undo.push(() => this.#openPlane(old))
-      this.#openPlane(plane)
+    const old = this.#translator.options
+    if (plane && !this.#translator.fits(plane)) {
+      undo.push(() => this.#translator.open(old))
+      this.#translator.open(plane)
     }
     const applied = await reconcile(this.system, this.#ledger, this.#desired(config, host), marked)
     undo.push(applied.undo)
@@ -245,8 +211,8 @@ export class Daemon {
       await service.update(config)
       undo.push(() => (previous ? service.update(previous) : service.close()))
     }
-    if (!plane) this.#openPlane(undefined)
-    else this.#configurePlane(plane)
+    if (plane) this.#translator.configure(plane)
+    else this.#translator.open(undefined)
   }
 
   /** An address that is still tentative (RFC 4862 section 5.4) cannot be listened on. */
@@ -268,25 +234,6 @@ export class Daemon {
       ...FEATURES.map((feature) => feature.plan(config, host, this.names)),
       ...this.#services.map((service) => service.desired?.(config) ?? NOTHING),
     ])
-  }
-
-  /** Opens, reopens or closes the translator. Reopened it adopts its own sessions. */
-  #openPlane(options: DataplaneOptions | undefined): void {
-    this.#dataplane?.close({ keep: options !== undefined })
-    this.#dataplane = undefined
-    this.#planeOptions = undefined
-    if (!options) return
-    this.#dataplane = this.#options.openDataplane(options)
-    this.#planeOptions = options
-    const { adopted, adoption } = this.#dataplane.status()
-    this.#log.info({ device: options.device, adopted, adoption }, 'the translator is open')
-  }
-
-  #configurePlane(options: DataplaneOptions): void {
-    if (!this.#dataplane || same(options.config, this.#planeOptions?.config)) return
-    const ended = this.#dataplane.configure(options.config)
-    this.#planeOptions = options
-    this.#log.info({ ended }, 'the translator is configured')
   }
 
   /** Watches the kernel; what others take away is put back. */
@@ -333,10 +280,10 @@ export class Daemon {
 
   async #repair(): Promise<void> {
     const host = await this.#look()
-    const options = this.#planeOptions
+    const { options } = this.#translator
     if (options && !host.links.some(({ name }) => name === options.device)) {
       this.#log.warn({ device: options.device }, 'the device vanished and is made again')
-      this.#openPlane(options)
+      this.#translator.open(options)
     }
     const { changes } = await reconcile(this.system, this.#ledger, this.#desired(this.#config, host))
     if (changes.length > 0) {
@@ -345,42 +292,19 @@ export class Daemon {
       await this.#look()
     }
     const config = dataplaneConfig(this.#config, this.#host)
-    if (config && this.#planeOptions) this.#configurePlane({ ...this.#planeOptions, config })
-  }
-
-  #interfaces(): InterfaceStatus[] {
-    return this.#config.interfaces.map(({ name, role }) => {
-      const link = this.#host.links.find((other) => other.name === name)
-      if (!link) return { name, role, state: 'missing', addresses: [] }
-      return {
-        name,
-        role,
-        state: link.up && link.carrier ? 'up' : 'down',
-        mtu: link.mtu,
-        addresses: link.addresses.map(({ address, length }) => `${address}/${length}`),
-      }
-    })
+    if (config && this.#translator.options) this.#translator.configure({ ...this.#translator.options, config })
   }
 
   status(): Status {
-    const links = this.#interfaces()
-    const running = (name: string) => this.#services.find((service) => service.name === name)?.status() ?? null
-    return {
-      version: VERSION,
+    return describe({
       instance: this.instance,
       uptime: Math.floor((this.#clock.now() - this.#started) / 1000),
-      configHash: configHash(this.#config),
-      interfaces: links,
-      nat64: this.#dataplane?.status() ?? null,
-      clients: this.#dataplane?.clients(this.#config.accounting.top) ?? [],
-      dns64: running('dns64'),
-      advertise: running('advertise'),
-      dhcp4: running('dhcp4'),
-      warnings: [
-        ...this.#warnings.values(),
-        ...links.filter(({ state }) => state !== 'up').map(({ name, state }) => `${name} is ${state}`),
-      ],
-    }
+      config: this.#config,
+      host: this.#host,
+      dataplane: this.dataplane,
+      services: this.#services,
+      warnings: [...this.#warnings.values()],
+    })
   }
 
   /** Takes everything back; with `keep` the kernel's state and the sessions wait for a successor. Idempotent. */
@@ -396,7 +320,7 @@ export class Daemon {
         async () => {
           if (!options.keep) await reconcile(this.system, this.#ledger, NOTHING)
         },
-        () => this.#dataplane?.close(options),
+        () => this.#translator.close(options),
         () => this.#lock.release(),
       ]
       for (const step of steps) {
@@ -410,7 +334,15 @@ export class Daemon {
   }
 }
 
-const VERSION = '0.1.0'
+async function occupy(directory: string): Promise<Lock> {
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o750 })
+    return await lock(`${directory}/lock`)
+  } catch (cause) {
+    if (cause instanceof GatewayError) throw cause
+    throw new GatewayError('DIRECTORY_UNWRITABLE', { values: { directory }, detail: (cause as Error).message, cause })
+  }
+}
 
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const base = namesOf(options.instance)
@@ -419,8 +351,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     runDirectory: options.runDirectory ?? base.runDirectory,
     stateDirectory: options.stateDirectory ?? base.stateDirectory,
   }
-  await mkdir(names.runDirectory, { recursive: true, mode: 0o750 })
-  const held = await lock(`${names.runDirectory}/lock`)
+  const held = await occupy(names.runDirectory)
   try {
     const ledger = await FileLedger.open(`${names.runDirectory}/ledger.json`, await options.system.identity())
     const daemon = new Daemon(options, names, ledger, held)

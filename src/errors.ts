@@ -79,6 +79,11 @@ export const ERRORS = {
     title: 'Another daemon runs in this run directory',
     remedy: 'Stop it, or give this one an --instance NAME.',
   },
+  DIRECTORY_UNWRITABLE: {
+    status: 500,
+    title: '{directory} cannot be written',
+    remedy: 'Run as root, or name another with --run-directory.',
+  },
   NEED_ROOT: {
     status: 500,
     title: 'The capability {capability} is missing',

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What the daemon tells of itself. */
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import type { Config } from './config/schema.ts'
+import type { Host } from './feature.ts'
+import type { Service } from './service.ts'
+import type { Dataplane } from './system/dataplane.ts'
+
+export interface InterfaceStatus {
+  readonly name: string
+  readonly role: string
+  readonly state: 'up' | 'down' | 'missing'
+  readonly mtu?: number
+  readonly addresses: readonly string[]
+}
+
+export interface Status {
+  readonly version: string
+  readonly instance: string
+  /** Seconds. */
+  readonly uptime: number
+  readonly configHash: string
+  readonly interfaces: readonly InterfaceStatus[]
+  readonly nat64: ReturnType<Dataplane['status']> | null
+  readonly clients: ReturnType<Dataplane['clients']>
+  readonly dns64: unknown
+  readonly advertise: unknown
+  readonly dhcp4: unknown
+  readonly warnings: readonly string[]
+}
+
+export interface Facts {
+  readonly instance: string
+  readonly uptime: number
+  readonly config: Config
+  readonly host: Host
+  readonly dataplane: Dataplane | undefined
+  readonly services: readonly Service[]
+  readonly warnings: readonly string[]
+}
+
+const { version: VERSION } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+  version: string
+}
+
+export function configHash(config: Config): string {
+  return createHash('sha256').update(JSON.stringify(config)).digest('hex').slice(0, 16)
+}
+
+function interfacesOf(config: Config, host: Host): InterfaceStatus[] {
+  return config.interfaces.map(({ name, role }) => {
+    const link = host.links.find((other) => other.name === name)
+    if (!link) return { name, role, state: 'missing', addresses: [] }
+    return {
+      name,
+      role,
+      state: link.up && link.carrier ? 'up' : 'down',
+      mtu: link.mtu,
+      addresses: link.addresses.map(({ address, length }) => `${address}/${length}`),
+    }
+  })
+}
+
+export function describe({ instance, uptime, config, host, dataplane, services, warnings }: Facts): Status {
+  const links = interfacesOf(config, host)
+  const running = (name: string) => services.find((service) => service.name === name)?.status() ?? null
+  return {
+    version: VERSION,
+    instance,
+    uptime,
+    configHash: configHash(config),
+    interfaces: links,
+    nat64: dataplane?.status() ?? null,
+    clients: dataplane?.clients(config.accounting.top) ?? [],
+    dns64: running('dns64'),
+    advertise: running('advertise'),
+    dhcp4: running('dhcp4'),
+    warnings: [
+      ...warnings,
+      ...links.filter(({ state }) => state !== 'up').map(({ name, state }) => `${name} is ${state}`),
+    ],
+  }
+}
