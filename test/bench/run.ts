@@ -31,4 +31,5 @@ if (!bench) {
 // Ctrl-C ends the run by its ordinary way out, which takes the namespaces away.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130))
 if (process.getuid?.() === 0) sweep()
-await (await bench.load()).run(args)
+const code = await (await bench.load()).run(args)
+if (typeof code === 'number') process.exitCode = code
