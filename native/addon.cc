@@ -7,9 +7,7 @@
 static Napi::Object initialise(Napi::Env env, Napi::Object exports)
 {
 	register_datagram(env, exports);
-#if __has_include("dataplane.cc")
 	register_dataplane(env, exports);
-#endif
 	return exports;
 }
 

@@ -1,6 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Loads the addon that native/build.mjs makes. */
+/** Loads the addon that native/build.mjs makes, and gives its translator the shape of dataplane.ts. */
 import { createRequire } from 'node:module'
+import { type ErrorCode, GatewayError } from '../errors.ts'
+import type {
+  BindingInfo,
+  ClientCounter,
+  Dataplane,
+  DataplaneConfig,
+  DataplaneOptions,
+  DataplaneStatus,
+  DropCounter,
+  OpenDataplane,
+  SessionFilter,
+  SessionInfo,
+} from './dataplane.ts'
 
 /** The raw exports; each user narrows what it needs. */
 export type Addon = Readonly<Record<string, unknown>>
@@ -10,4 +23,82 @@ let loaded: Addon | undefined
 export function loadAddon(): Addon {
   loaded ??= createRequire(import.meta.url)('../../native/build/sixgate.node') as Addon
   return loaded
+}
+
+/** What native/dataplane.cc knows; the rest of a status is known here. */
+type NativeStatus = Omit<DataplaneStatus, 'device' | 'datapath' | 'maxSessions' | 'pools'> & {
+  readonly pools: readonly { readonly portsUsed: number; readonly portsTotal: number }[]
+}
+
+interface NativeDataplane {
+  configure(config: DataplaneConfig): number
+  status(): NativeStatus
+  sessions(filter?: SessionFilter): SessionInfo[]
+  bindings(filter?: SessionFilter): BindingInfo[]
+  drops(): DropCounter[]
+  clients(top: number): ClientCounter[]
+  close(keep: boolean): void
+}
+
+interface NativeError extends Error {
+  readonly code: string
+}
+
+/** The errors of native/tun.cc, native/translator.cc and native/dataplane.cc as rows of the error table. */
+function translateError(error: NativeError, options: DataplaneOptions): GatewayError {
+  const cause = { detail: error.message, cause: error }
+  switch (error.code) {
+    case 'NO_TUN':
+      return new GatewayError('NO_TUN', cause)
+    case 'NEED_ROOT':
+      return new GatewayError('NEED_ROOT', { ...cause, values: { capability: 'CAP_NET_ADMIN' } })
+    case 'SESSION_IN_USE':
+      return new GatewayError('ALREADY_RUNNING', cause)
+    case 'SESSION_FILE':
+      return new GatewayError('APPLY_FAILED', {
+        ...cause,
+        detail: `session table ${options.sessionFile}: ${error.message}`,
+      })
+    default: {
+      const code: ErrorCode = error.code === 'INTERNAL' ? 'INTERNAL' : 'APPLY_FAILED'
+      return new GatewayError(code, cause)
+    }
+  }
+}
+
+/** The TUN translator. Its packet threads run until close(). */
+export const openDataplane: OpenDataplane = (options) => {
+  const { Dataplane } = loadAddon() as { Dataplane: new (options: DataplaneOptions) => NativeDataplane }
+  const attempt = <T>(work: () => T): T => {
+    try {
+      return work()
+    } catch (error) {
+      throw translateError(error as NativeError, options)
+    }
+  }
+  const native = attempt(() => new Dataplane(options))
+  let config = options.config
+
+  const dataplane: Dataplane = {
+    configure(next) {
+      const ended = attempt(() => native.configure(next))
+      config = next
+      return ended
+    },
+    status() {
+      const status = attempt(() => native.status())
+      const pools = config.pools.map(({ addresses }, index) => ({
+        addresses,
+        portsUsed: status.pools[index]?.portsUsed ?? 0,
+        portsTotal: status.pools[index]?.portsTotal ?? 0,
+      }))
+      return { ...status, device: options.device, datapath: 'tun', maxSessions: options.maxSessions, pools }
+    },
+    sessions: (filter) => attempt(() => native.sessions(filter)),
+    bindings: (filter) => attempt(() => native.bindings(filter)),
+    drops: () => attempt(() => native.drops()),
+    clients: (top) => attempt(() => native.clients(top)),
+    close: ({ keep = false } = {}) => native.close(keep),
+  }
+  return dataplane
 }

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "translator.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <map>
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+namespace sixgate {
+
+std::unique_ptr<Translator> Translator::open(const TranslatorOptions &options, const TranslatorConfig &config,
+					     TunError &why)
+{
+	std::unique_ptr<Translator> translator(new Translator());
+	if (translator->start(options, config, why))
+		return translator;
+	return nullptr;
+}
+
+bool Translator::start(const TranslatorOptions &options, const TranslatorConfig &config, TunError &why)
+{
+	SessionOptions sessions;
+	sessions.path = options.session_file;
+	sessions.max_sessions = options.max_sessions;
+	sessions.config = config.session;
+	host_identity(sessions);
+	/* The table first: its lock tells a second gateway before the device is touched. */
+	std::string error;
+	table_ = SessionTable::open(sessions, boot_time(), error);
+	if (!table_) {
+		bool taken = error.find("in use") != std::string::npos;
+		why = TunError{0, taken ? "SESSION_IN_USE" : "SESSION_FILE", error};
+		return false;
+	}
+	if (!tun_.open({options.device, options.threads, options.mtu}, why))
+		return false;
+	wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (wake_ < 0) {
+		why = TunError{errno, "", std::string("eventfd: ") + std::strerror(errno)};
+		return false;
+	}
+	fragments_ = std::make_unique<FragmentCache>(config.fragments, [this](xlat_reason reason, uint32_t packets) {
+		cache_drops_[reason].fetch_add(packets, std::memory_order_relaxed);
+	});
+	uint64_t seed = 0;
+	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed))
+		seed = boot_time();
+	shared_.reset(new Shared{*table_, *fragments_, options.threads, options.mtu, seed, {}, {}, {1}});
+	shared_->config = std::make_shared<const TranslatorConfig>(config);
+	for (unsigned i = 0; i < options.threads; i++)
+		workers_.push_back(std::make_unique<Worker>(*shared_, i, tun_.queue(i), wake_));
+
+	/* Signals belong to the thread that runs JavaScript. */
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	for (auto &worker : workers_) {
+		threads_.emplace_back([&worker = *worker](std::stop_token stop) { worker.run(stop); });
+		pthread_setname_np(threads_.back().native_handle(), "sixgate");
+	}
+	pthread_sigmask(SIG_SETMASK, &before, nullptr);
+	return true;
+}
+
+ConfigureResult Translator::configure(const TranslatorConfig &config)
+{
+	ConfigureResult result = table_->configure(config.session, boot_time());
+	if (!result.error.empty())
+		return result;
+	fragments_->configure(config.fragments);
+	std::lock_guard guard(shared_->lock);
+	shared_->config = std::make_shared<const TranslatorConfig>(config);
+	shared_->generation.fetch_add(1, std::memory_order_release);
+	return result;
+}
+
+void Translator::close(bool keep)
+{
+	for (std::jthread &thread : threads_)
+		thread.request_stop();
+	if (wake_ >= 0) {
+		uint64_t one = 1;
+		/* Never read: it stays readable for every thread. */
+		[[maybe_unused]] ssize_t written = write(wake_, &one, sizeof(one));
+	}
+	threads_.clear();
+	workers_.clear();
+	tun_.close(keep);
+	if (wake_ >= 0)
+		::close(wake_);
+	wake_ = -1;
+	fragments_.reset();
+	table_.reset();
+}
+
+Traffic Translator::traffic() const
+{
+	Traffic sum;
+	for (const auto &worker : workers_) {
+		const Counters &counters = worker->counters();
+		sum.packets64 += counters.packets64.read();
+		sum.bytes64 += counters.bytes64.read();
+		sum.packets46 += counters.packets46.read();
+		sum.bytes46 += counters.bytes46.read();
+	}
+	for (uint64_t packets : drops())
+		sum.dropped += packets;
+	return sum;
+}
+
+std::vector<uint64_t> Translator::drops() const
+{
+	std::vector<uint64_t> sum(XLAT_REASON_COUNT);
+	for (size_t reason = 0; reason < sum.size(); reason++) {
+		sum[reason] = cache_drops_[reason].load(std::memory_order_relaxed);
+		for (const auto &worker : workers_)
+			sum[reason] += worker->counters().drops[reason].read();
+	}
+	return sum;
+}
+
+std::vector<ClientTotals> Translator::clients(size_t top) const
+{
+	auto less = [](const Ip6 &a, const Ip6 &b) { return std::memcmp(a.bytes, b.bytes, 16) < 0; };
+	std::map<Ip6, ClientTotals, decltype(less)> sums(less);
+	for (const auto &worker : workers_) {
+		worker->clients()->visit([&](const ClientTotals &one) {
+			ClientTotals &sum = sums[one.client];
+			sum.client = one.client;
+			sum.packets_out += one.packets_out;
+			sum.bytes_out += one.bytes_out;
+			sum.packets_in += one.packets_in;
+			sum.bytes_in += one.bytes_in;
+		});
+	}
+	std::vector<ClientTotals> all;
+	for (const auto &[key, sum] : sums)
+		all.push_back(sum);
+	auto more = [](const ClientTotals &a, const ClientTotals &b) {
+		return a.bytes_in + a.bytes_out > b.bytes_in + b.bytes_out;
+	};
+	size_t count = std::min(top, all.size());
+	std::partial_sort(all.begin(), all.begin() + static_cast<ptrdiff_t>(count), all.end(), more);
+	all.resize(count);
+	return all;
+}
+
+} // namespace sixgate

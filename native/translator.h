@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The TUN translator: device, session table and packet threads, under one owner. */
+#pragma once
+
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "fragment.h"
+#include "session.h"
+#include "translator_config.h"
+#include "translator_worker.h"
+#include "tun.h"
+
+namespace sixgate {
+
+struct TranslatorOptions {
+	std::string device;
+	uint32_t mtu = 1500;
+	unsigned threads = 1;
+	std::string session_file;
+	uint32_t max_sessions = 1u << 20;
+};
+
+struct Traffic {
+	uint64_t packets64 = 0, bytes64 = 0, packets46 = 0, bytes46 = 0, dropped = 0;
+};
+
+class Translator {
+public:
+	/* Null with `why` set when the device, the table or the threads cannot be had; nothing is left behind. */
+	static std::unique_ptr<Translator> open(const TranslatorOptions &options, const TranslatorConfig &config,
+						TunError &why);
+	~Translator() { close(true); }
+
+	ConfigureResult configure(const TranslatorConfig &config);
+	/* Ends the threads, then the device unless it is kept. Idempotent. */
+	void close(bool keep);
+
+	SessionTable &table() { return *table_; }
+	unsigned threads() const { return static_cast<unsigned>(workers_.size()); }
+	Traffic traffic() const;
+	/* By enum xlat_reason. */
+	std::vector<uint64_t> drops() const;
+	/* The clients that moved most bytes, those first. */
+	std::vector<ClientTotals> clients(size_t top) const;
+
+private:
+	Translator() = default;
+	bool start(const TranslatorOptions &options, const TranslatorConfig &config, TunError &why);
+
+	Tun tun_;
+	std::unique_ptr<SessionTable> table_;
+	std::atomic<uint64_t> cache_drops_[XLAT_REASON_COUNT] = {};
+	std::unique_ptr<FragmentCache> fragments_;
+	std::unique_ptr<Shared> shared_;
+	std::vector<std::unique_ptr<Worker>> workers_;
+	std::vector<std::jthread> threads_;
+	int wake_ = -1;
+};
+
+} // namespace sixgate

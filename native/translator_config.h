@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the packet threads read of the configuration: one immutable value, replaced whole. */
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "fragment.h"
+#include "session.h"
+#include "xlat/addr.h"
+#include "xlat/types.h"
+
+namespace sixgate {
+
+struct AccountingConfig {
+	uint8_t prefix_length = 128;
+	uint32_t clients = 4096;
+	bool operator==(const AccountingConfig &) const = default;
+};
+
+struct TranslatorConfig {
+	SessionConfig session;
+	bool allow_non_global = false;
+	bool copy_traffic_class = true;
+	uint32_t lowest_ipv6_mtu = 1280;
+	std::vector<uint32_t> icmp_source4;
+	std::vector<Ip6> icmp_source6;
+	FragmentOptions fragments;
+	AccountingConfig accounting;
+};
+
+/* The IPv4 address inside `address`, by the longest prefix that holds it; null when none does. */
+inline const Prefix6 *find_prefix(const SessionConfig &config, const xlat_ip6 &address, xlat_ip4 &inside)
+{
+	const Prefix6 *best = nullptr;
+	for (const Prefix6 &prefix : config.prefixes) {
+		xlat_ip6 base;
+		std::memcpy(base.b, prefix.address.bytes, 16);
+		if (best && best->length >= prefix.length)
+			continue;
+		if (prefix.length == 96 ? std::memcmp(address.b, base.b, 12) == 0 :
+					  xlat_under_prefix(&address, &base, prefix.length))
+			best = &prefix;
+	}
+	return best && xlat_extract(&address, best->length, &inside) ? best : nullptr;
+}
+
+/* Whether a pool lends this address out. Pools are few: no lock, no table. */
+inline bool is_pool_address(const SessionConfig &config, uint32_t address)
+{
+	for (const PoolConfig &pool : config.pools)
+		for (const Prefix4 &prefix : pool.addresses)
+			if (prefix.length == 0 || (address ^ prefix.address) >> (32 - prefix.length) == 0)
+				return true;
+	return false;
+}
+
+} // namespace sixgate

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Loss and its messages: the one way to lose a packet, the ICMP errors we send about it, and the translation of
+ * those that others send.
+ */
+#include "translator_worker.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace sixgate {
+namespace {
+
+/* Errors of our own per second and thread (RFC 4443 2.4 f, RFC 1812 4.3.2.8), and how many at once. */
+constexpr uint32_t ANSWER_RATE = 1000;
+constexpr uint32_t ANSWER_BURST = 100;
+
+/* What the IPv6 sender is told; false for what is lost silently. */
+bool error_for6(const Packet &packet, xlat_reason why, uint32_t mtu, xlat_icmp &error)
+{
+	switch (why) {
+	case XLAT_NO_PORT: /* RFC 6146 3.5.1.1 */
+	case XLAT_NO_POOL:
+	case XLAT_TABLE_FULL:
+		xlat_icmp_set(&error, XLAT_ICMP6_UNREACHABLE, 3, 0);
+		return true;
+	case XLAT_HOP_LIMIT:
+		xlat_icmp_set(&error, XLAT_ICMP6_TIME_EXCEEDED, 0, 0);
+		return true;
+	case XLAT_ROUTING_HEADER: /* RFC 7915 5.1 */
+		xlat_icmp_set(&error, XLAT_ICMP6_PARAMETER, 0, packet.view.pointer);
+		return true;
+	case XLAT_TOO_BIG:
+		xlat_icmp_set(&error, XLAT_ICMP6_TOO_BIG, 0, mtu + XLAT_IP6_LEN - XLAT_IP4_LEN);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* What the IPv4 sender is told. */
+bool error_for4(const Packet &packet, xlat_reason why, uint32_t mtu, xlat_icmp &error)
+{
+	uint32_t shrink = XLAT_IP6_LEN - XLAT_IP4_LEN + (packet.view.is_fragment ? uint32_t{XLAT_FRAGMENT_LEN} : 0u);
+	switch (why) {
+	case XLAT_NO_BINDING:
+		xlat_icmp_set(&error, XLAT_ICMP4_UNREACHABLE, 1, 0);
+		return true;
+	case XLAT_FILTERED:
+		xlat_icmp_set(&error, XLAT_ICMP4_UNREACHABLE, 13, 0);
+		return true;
+	case XLAT_SYN_HELD_EXPIRED:
+		xlat_icmp_set(&error, XLAT_ICMP4_UNREACHABLE, 3, 0);
+		return true;
+	case XLAT_SOURCE_ROUTE: /* RFC 7915 4.1 */
+		xlat_icmp_set(&error, XLAT_ICMP4_UNREACHABLE, 5, 0);
+		return true;
+	case XLAT_HOP_LIMIT:
+		xlat_icmp_set(&error, XLAT_ICMP4_TIME_EXCEEDED, 0, 0);
+		return true;
+	case XLAT_TOO_BIG:
+		xlat_icmp_set(&error, XLAT_ICMP4_UNREACHABLE, 4, mtu - shrink);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The address the kernel would send from: connecting a datagram socket asks its routing table and sends nothing. */
+bool kernel_source(int family, const sockaddr *to, socklen_t length, sockaddr_storage &source)
+{
+	int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	socklen_t size = sizeof(source);
+	bool known = connect(fd, to, length) == 0 && getsockname(fd, reinterpret_cast<sockaddr *>(&source), &size) == 0;
+	close(fd);
+	return known;
+}
+
+} // namespace
+
+void Worker::drop(xlat_reason why, uint64_t packets)
+{
+	counters_.drops[why].add(packets);
+}
+
+void Worker::refuse(const Packet &packet, xlat_reason why)
+{
+	xlat_icmp error;
+	drop(why, packet.view.family ? packet.segments() : 1);
+	if (packet.view.family == 6 && error_for6(packet, why, shared_.mtu, error))
+		answer6(packet, error);
+	else if (packet.view.family == 4 && error_for4(packet, why, shared_.mtu, error))
+		answer4(packet, error);
+}
+
+bool Worker::may_answer()
+{
+	Time passed = now_ - answer_refill_;
+	if (passed >= 1000 / ANSWER_BURST) {
+		uint64_t tokens = answer_tokens_ + (passed > 1000 ? 1000 : passed) * ANSWER_RATE / 1000;
+		answer_tokens_ = static_cast<uint32_t>(tokens < ANSWER_BURST ? tokens : ANSWER_BURST);
+		answer_refill_ = now_;
+	}
+	if (answer_tokens_ == 0) {
+		drop(XLAT_RATE_LIMITED);
+		return false;
+	}
+	answer_tokens_--;
+	return true;
+}
+
+bool Worker::source6(const xlat_ip6 &to, xlat_ip6 &source) const
+{
+	if (!config_->icmp_source6.empty()) {
+		source = from_ip6(config_->icmp_source6[0]);
+		return true;
+	}
+	sockaddr_in6 peer{};
+	peer.sin6_family = AF_INET6;
+	peer.sin6_port = htons(9);
+	std::memcpy(&peer.sin6_addr, to.b, 16);
+	sockaddr_storage own;
+	if (!kernel_source(AF_INET6, reinterpret_cast<sockaddr *>(&peer), sizeof(peer), own))
+		return false;
+	std::memcpy(source.b, &reinterpret_cast<sockaddr_in6 *>(&own)->sin6_addr, 16);
+	return true;
+}
+
+/* RFC 6791: any of the operator's addresses; without one, what the caller has. */
+xlat_ip4 Worker::source4(xlat_ip4 to, xlat_ip4 otherwise)
+{
+	const std::vector<uint32_t> &sources = config_->icmp_source4;
+	if (!sources.empty())
+		return xlat_ip4_of(sources[xlat_host16(next_id(1)) % sources.size()]);
+	sockaddr_in peer{};
+	peer.sin_family = AF_INET;
+	peer.sin_port = htons(9);
+	peer.sin_addr.s_addr = to.addr.raw;
+	sockaddr_storage own;
+	if (!kernel_source(AF_INET, reinterpret_cast<sockaddr *>(&peer), sizeof(peer), own))
+		return otherwise;
+	return {{reinterpret_cast<sockaddr_in *>(&own)->sin_addr.s_addr}};
+}
+
+void Worker::answer6(const Packet &packet, const xlat_icmp &error)
+{
+	uint8_t *out = answer_memory_.get() + PACKET_HEADROOM;
+	xlat_ip6 source;
+	uint32_t length;
+	if (xlat_may_answer6(packet.data, &packet.view, &error) || !may_answer() ||
+	    !source6(xlat_src6(packet.data, &packet.view), source))
+		return;
+	if (xlat_answer6(packet.data, &packet.view, &error, &source, out, &length) == XLAT_OK)
+		emit(out, length, VnetHeader{});
+}
+
+void Worker::answer4(const Packet &packet, const xlat_icmp &error)
+{
+	uint8_t *out = answer_memory_.get() + PACKET_HEADROOM;
+	xlat_ip4 sender = xlat_src4(packet.data, &packet.view);
+	uint32_t length;
+	if (xlat_may_answer4(packet.data, &packet.view) || !may_answer())
+		return;
+	bool inside = is_pool_address(config_->session, xlat_ip4_host(sender));
+	xlat_ip4 addressed = xlat_dst4(packet.data, &packet.view);
+	xlat_ip4 source = inside ? addressed : source4(sender, addressed);
+	if (xlat_answer4(packet.data, &packet.view, &error, source, next_id(1), out, &length) != XLAT_OK)
+		return;
+	if (!inside)
+		return emit(out, length, VnetHeader{});
+	/* About the second half of a hairpin: the error goes back through the first. */
+	receive(out, length, VnetHeader{});
+}
+
+/* An ICMPv6 error about a packet from the IPv4 side to a client (RFC 6146 3.5.3 end, RFC 5508 4). */
+void Worker::error6(Packet &packet)
+{
+	xlat_view embedded;
+	xlat_reason why = xlat_parse_inner(packet.data, &packet.view, &embedded);
+	if (!why)
+		why = xlat_check_inner(&embedded);
+	if (!why && !embedded.has_ports)
+		why = XLAT_ICMP_NO_SESSION;
+	if (why)
+		return drop(why);
+	bool icmp = is_icmp(embedded);
+	xlat_ip6 inner_source = xlat_src6(packet.data, &embedded);
+	xlat_ip6 destination = xlat_dst6(packet.data, &packet.view);
+	Tuple6 tuple{to_ip6(xlat_dst6(packet.data, &embedded)), to_ip6(inner_source), xlat_host16(embedded.dst_port),
+		     icmp ? uint16_t{0} : xlat_host16(embedded.src_port)};
+	if (!xlat_ip6_equal(&inner_source, &destination))
+		return drop(XLAT_ICMP_NO_SESSION);
+	Verdict verdict = shared_.table.error64(protocol_of(embedded), tuple, now_);
+	if (verdict.reason)
+		return drop(verdict.reason);
+
+	xlat_ip6 sender = xlat_src6(packet.data, &packet.view);
+	xlat_ip4 pool = xlat_ip4_of(verdict.four.pool), remote = xlat_ip4_of(verdict.four.remote);
+	bool from_client = to_ip6(sender) == verdict.six.client;
+	bool again = is_pool_address(config_->session, verdict.four.remote);
+	bool mapped = from_client || config_->icmp_source4.empty();
+	xlat_tuple4 to{mapped ? pool : source4(remote, pool), remote, {0}, {0}, 0};
+	xlat_tuple4 inner = inward4(verdict.four, icmp);
+	xlat_params params = params_for(packet);
+	params.ip4_id = next_id(1);
+	params.hop_adjust = again ? -1 : 1;
+	xlat_edit edit;
+	why = xlat_plan64(packet.data, &packet.view, &to, &inner, &params, &edit);
+	if (why)
+		return drop(why);
+	counters_.packets64.add(1);
+	counters_.bytes64.add(packet.view.total_length);
+	if (again)
+		return hairpin(packet, edit);
+	VnetHeader vnet = vnet_after(packet, edit);
+	emit(xlat_apply(packet.data, &edit), edit.length, vnet);
+}
+
+/* An ICMPv4 error about a packet from a client. */
+void Worker::error4(Packet &packet)
+{
+	xlat_view embedded;
+	xlat_reason why = xlat_parse_inner(packet.data, &packet.view, &embedded);
+	if (!why)
+		why = xlat_check_inner(&embedded);
+	xlat_ip4 destination = xlat_dst4(packet.data, &packet.view);
+	if (!why && (!embedded.has_ports || !xlat_ip4_equal(xlat_src4(packet.data, &embedded), destination)))
+		why = XLAT_ICMP_NO_SESSION;
+	if (why)
+		return drop(why);
+	bool icmp = is_icmp(embedded);
+	Tuple4 tuple{xlat_ip4_host(destination), xlat_ip4_host(xlat_dst4(packet.data, &embedded)),
+		     xlat_host16(embedded.src_port), icmp ? uint16_t{0} : xlat_host16(embedded.dst_port)};
+	Verdict verdict = shared_.table.error46(protocol_of(embedded), tuple, now_);
+	if (verdict.reason)
+		return drop(verdict.reason);
+
+	/* The router's address goes under the prefix that the session's server is under. */
+	xlat_ip6 server = from_ip6(verdict.six.server), client = from_ip6(verdict.six.client);
+	xlat_ip4 router = xlat_src4(packet.data, &packet.view), unused;
+	const Prefix6 *prefix = find_prefix(config_->session, server, unused);
+	if (!prefix)
+		return drop(XLAT_NOT_OUR_PREFIX);
+	xlat_ip6 base = from_ip6(prefix->address);
+	xlat_tuple6 to{xlat_embed(&base, prefix->length, router), client, {0}, {0}, 0};
+	if (!config_->allow_non_global && xlat_is_well_known(&to.src) && xlat_is_non_global4(router) &&
+	    !source6(client, to.src))
+		return drop(XLAT_NON_GLOBAL_IPV4);
+	xlat_tuple6 inner = outward6(verdict.six, icmp);
+	xlat_params params = params_for(packet);
+	xlat_edit edit;
+	why = xlat_plan46(packet.data, &packet.view, &to, &inner, &params, &edit);
+	if (why)
+		return drop(why);
+	counters_.packets46.add(1);
+	counters_.bytes46.add(packet.view.total_length);
+	VnetHeader vnet = vnet_after(packet, edit);
+	emit(xlat_apply(packet.data, &edit), edit.length, vnet);
+}
+
+} // namespace sixgate

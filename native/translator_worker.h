@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * One packet thread. A packet is read into one buffer, translated where it lies and written from there; the vnet
+ * header, the new IP header and the payload are always contiguous.
+ *
+ *   receive → parse → from6 / from4 → session → plan → apply → emit
+ */
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <stop_token>
+#include <vector>
+
+#include "fragment.h"
+#include "session.h"
+#include "translator_accounting.h"
+#include "translator_config.h"
+#include "translator_counters.h"
+#include "vnet.h"
+#include "xlat/answer.h"
+#include "xlat/plan.h"
+
+namespace sixgate {
+
+/* What all packet threads work on. */
+struct Shared {
+	SessionTable &table;
+	FragmentCache &fragments;
+	unsigned workers;
+	uint32_t mtu;
+	uint64_t seed;
+
+	/* The configuration and its number; the number is read for each batch, the pointer only when it changed. */
+	std::mutex lock;
+	std::shared_ptr<const TranslatorConfig> config;
+	std::atomic<uint64_t> generation{1};
+};
+
+/* CLOCK_BOOTTIME in milliseconds, as SessionTable counts. */
+Time boot_time();
+
+struct Packet {
+	uint8_t *data;
+	uint32_t length;
+	VnetHeader vnet;
+	xlat_view view;
+
+	/* Datagrams of a super-packet on the wire, and bytes of all of them. */
+	uint32_t segments() const;
+	uint32_t wire_bytes() const;
+};
+
+class Worker {
+public:
+	Worker(Shared &shared, unsigned index, int queue, int wake);
+
+	/* Until stop is requested and `wake` is readable. */
+	void run(std::stop_token stop);
+
+	const Counters &counters() const { return counters_; }
+	std::shared_ptr<const ClientTable> clients() const;
+
+private:
+	/* translator_worker.cc: the loop */
+	unsigned drain();
+	Time tick();
+	void refresh();
+	void handle(const Event &event);
+
+	/* translator_packet.cc: the way of an ordinary packet */
+	void receive(uint8_t *data, uint32_t length, const VnetHeader &vnet);
+	void dispatch(Packet &packet);
+	void from6(Packet &packet);
+	void from4(Packet &packet);
+	xlat_reason check6(const Packet &packet, xlat_ip4 &remote) const;
+	xlat_reason check4(const Packet &packet) const;
+	Verdict admit6(const Packet &packet);
+	Verdict admit4(const Packet &packet);
+	bool send4(Packet &packet, const Tuple4 &four, const Tuple6 &six, uint16_t delta);
+	bool send6(Packet &packet, const Tuple6 &six, uint16_t delta);
+	void hairpin(Packet &packet, const xlat_edit &edit);
+	void emit(uint8_t *start, uint32_t length, const VnetHeader &vnet);
+	void emit_fragments(const uint8_t *start, const xlat_edit &edit);
+	bool send6_split(Packet &packet, const Tuple6 &six);
+	xlat_params params_for(const Packet &packet) const;
+	VnetHeader vnet_after(const Packet &packet, const xlat_edit &edit) const;
+	be16 next_id(uint32_t count);
+
+	/* translator_icmp.cc: errors, ours and others' */
+	void error6(Packet &packet);
+	void error4(Packet &packet);
+	void drop(xlat_reason why, uint64_t packets = 1);
+	void refuse(const Packet &packet, xlat_reason why);
+	void answer6(const Packet &packet, const xlat_icmp &error);
+	void answer4(const Packet &packet, const xlat_icmp &error);
+	bool source6(const xlat_ip6 &to, xlat_ip6 &source) const;
+	xlat_ip4 source4(xlat_ip4 to, xlat_ip4 otherwise);
+	bool may_answer();
+
+	/* translator_fragment.cc */
+	void fragment6(Packet &packet);
+	void fragment4(Packet &packet);
+	void forward_fragment6(Packet &packet, const FragmentDecision &decision);
+	void forward_fragment4(Packet &packet, const FragmentDecision &decision);
+	void reassemble(const Packet &packet, const FragmentKey &key);
+	bool load(Packet &packet, const std::vector<uint8_t> &bytes);
+
+	Shared &shared_;
+	const unsigned index_;
+	const int queue_, wake_;
+
+	std::shared_ptr<const TranslatorConfig> config_;
+	uint64_t generation_ = 0;
+	Time now_ = 0, next_tick_ = 0;
+	uint16_t ip4_id_;
+	uint32_t answer_tokens_;
+	Time answer_refill_ = 0;
+
+	std::unique_ptr<uint8_t[]> memory_, answer_memory_, segment_memory_;
+	uint8_t *buffer_; /* where a packet's first byte is read to */
+
+	mutable std::mutex clients_lock_;
+	std::shared_ptr<ClientTable> clients_;
+	AccountingConfig accounting_;
+
+	Counters counters_;
+};
+
+/* Room in front of a packet: what the plan may put there and the vnet header. */
+constexpr size_t PACKET_HEADROOM = 128;
+constexpr size_t PACKET_MAX = 65535 + 40;
+static_assert(PACKET_HEADROOM >= XLAT_HEADROOM + sizeof(VnetHeader));
+
+inline Ip6 to_ip6(const xlat_ip6 &from)
+{
+	Ip6 to;
+	std::memcpy(to.bytes, from.b, 16);
+	return to;
+}
+
+inline xlat_ip6 from_ip6(const Ip6 &from)
+{
+	xlat_ip6 to;
+	std::memcpy(to.b, from.bytes, 16);
+	return to;
+}
+
+/* The flow as the packets of one direction show it. An ICMP query's identifier stands in both port fields. */
+inline xlat_tuple4 outward4(const Tuple4 &four, bool icmp, uint16_t delta)
+{
+	uint16_t remote_port = icmp ? four.pool_port : four.remote_port;
+	return {xlat_ip4_of(four.pool), xlat_ip4_of(four.remote), xlat_be16(four.pool_port), xlat_be16(remote_port), delta};
+}
+
+inline xlat_tuple4 inward4(const Tuple4 &four, bool icmp)
+{
+	xlat_tuple4 out = outward4(four, icmp, 0);
+	return {out.dst, out.src, out.dst_port, out.src_port, 0};
+}
+
+inline xlat_tuple6 inward6(const Tuple6 &six, bool icmp, uint16_t delta)
+{
+	uint16_t server_port = icmp ? six.client_port : six.server_port;
+	return {from_ip6(six.server), from_ip6(six.client), xlat_be16(server_port), xlat_be16(six.client_port), delta};
+}
+
+inline xlat_tuple6 outward6(const Tuple6 &six, bool icmp)
+{
+	xlat_tuple6 in = inward6(six, icmp, 0);
+	return {in.dst, in.src, in.dst_port, in.src_port, 0};
+}
+
+inline bool is_icmp(const xlat_view &view)
+{
+	return view.protocol == XLAT_PROTO_ICMP || view.protocol == XLAT_PROTO_ICMP6;
+}
+
+inline Protocol protocol_of(const xlat_view &view)
+{
+	return view.protocol == XLAT_PROTO_TCP ? Protocol::TCP :
+	       view.protocol == XLAT_PROTO_UDP ? Protocol::UDP :
+						 Protocol::ICMP;
+}
+
+} // namespace sixgate
