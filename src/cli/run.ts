@@ -61,16 +61,14 @@ async function start(store: ConfigStore, directories: Directories, log: Log): Pr
     openDataplane,
     log,
   })
-  try {
-    const socket = join(directories.run, 'api.sock')
-    const api = await startApi({ gateway: daemon, store, log, version: version(), socket })
-    store.started((config) => change(daemon, api, log, config))
-    log.info({ file: store.file, etag: store.etag, listen: api.endpoints, socket }, 'ready')
-    return { daemon, api, store }
-  } catch (error) {
+  const socket = join(directories.run, 'api.sock')
+  const api = await startApi({ gateway: daemon, store, log, version: version(), socket }).catch(async (error) => {
     await daemon.close()
     throw error
-  }
+  })
+  store.started((config) => change(daemon, api, log, config))
+  log.info({ file: store.file, etag: store.etag, listen: api.endpoints, socket }, 'ready')
+  return { daemon, api, store }
 }
 
 /** The new sockets first, for they may be taken; the old ones last, for the change may fail. */

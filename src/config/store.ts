@@ -28,19 +28,7 @@ import type { Log } from '../log.ts'
 import { type DiskStep, prepare, readConfigFile, readIfThere, sha256, writeDurably } from './durable.ts'
 import { type Revision, readRevision } from './revision.ts'
 import type { Config } from './schema.ts'
-
-export interface Pending {
-  readonly etag: string
-  /** ISO 8601. */
-  readonly deadline: string
-}
-
-interface State {
-  readonly version: 1
-  readonly file: string
-  readonly seen: string | null
-  readonly pending: Pending | null
-}
+import { type Pending, parseState, type State } from './state.ts'
 
 export interface StoreOptions {
   readonly file: string
@@ -116,14 +104,20 @@ export class ConfigStore {
     return this.#waiting?.revision ?? this.#good
   }
 
-  /** The configuration runs: it is the last good one from now on, and `apply` carries out changes. */
+  /**
+   * The configuration runs: it is the last good one from now on, and `apply` carries out changes. A full disk keeps
+   * no gateway from starting; changes are refused while it lasts.
+   */
   started(apply: Apply): void {
     this.#apply = apply
-    this.#guardDisk(() => {
+    try {
       mkdirSync(this.#directory, { recursive: true, mode: 0o700 })
       if (readIfThere(this.#path('last-good.yaml')) !== this.#good.text) this.#write('last-good.yaml', this.#good.text)
       this.#writeState()
-    })
+    } catch (error) {
+      const { message, remedy } = this.#unwritable(error)
+      this.#log.error({ reason: message, remedy }, 'the last good configuration cannot be kept')
+    }
   }
 
   change(text: string, options: ChangeOptions = {}): Promise<Revision> {
@@ -341,24 +335,22 @@ export class ConfigStore {
 
   #readGood(): Revision | undefined {
     const path = this.#path('last-good.yaml')
-    const text = readIfThere(path)
-    if (text === undefined) return undefined
     try {
-      return readRevision(text, path)
+      const text = readIfThere(path)
+      return text === undefined ? undefined : readRevision(text, path)
     } catch (error) {
-      this.#log.warn({ path, reason: messageOf(error) }, 'the last good configuration is not valid any more')
+      this.#log.warn({ path, reason: messageOf(error) }, 'the last good configuration cannot be read')
       return undefined
     }
   }
 
   #readState(): State | undefined {
     const path = this.#path('state.json')
-    const text = readIfThere(path)
-    if (text === undefined) return undefined
     try {
-      return parseState(text)
-    } catch {
-      this.#log.warn({ path }, 'the state file cannot be read; the configuration file runs')
+      const text = readIfThere(path)
+      return text === undefined ? undefined : parseState(text)
+    } catch (error) {
+      this.#log.warn({ path, reason: messageOf(error) }, 'the state cannot be read; the configuration file runs')
       return undefined
     }
   }
@@ -381,17 +373,14 @@ export class ConfigStore {
     try {
       return action()
     } catch (error) {
-      const values = { directory: this.#directory }
-      throw new GatewayError('STATE_UNWRITABLE', { values, detail: messageOf(error), cause: error })
+      throw this.#unwritable(error)
     }
   }
-}
 
-function parseState(text: string): State {
-  const { version, file, seen, pending } = JSON.parse(text)
-  if (version !== 1 || typeof file !== 'string') throw new Error('unknown state version')
-  const waits = typeof pending?.deadline === 'string' && typeof pending?.etag === 'string'
-  return { version, file, seen: typeof seen === 'string' ? seen : null, pending: waits ? pending : null }
+  #unwritable(error: unknown): GatewayError {
+    const values = { directory: this.#directory }
+    return new GatewayError('STATE_UNWRITABLE', { values, detail: messageOf(error), cause: error })
+  }
 }
 
 function messageOf(error: unknown): string {

@@ -139,6 +139,14 @@ describe('what runs at start', () => {
     expect(start({ file: other }).text).toBe(C)
   })
 
+  it('runs although the state directory cannot be written, and refuses changes', async () => {
+    writeFileSync(join(directory, 'state'), 'a file is in the way')
+    const store = start()
+    expect(store.text).toBe(A)
+    expect(await refusal(store.change(B))).toBe('STATE_UNWRITABLE')
+    expect(applied).toEqual([])
+  })
+
   it('runs the file when the state directory holds rubbish', () => {
     start()
     writeFileSync(state('state.json'), '{"version":')
