@@ -275,6 +275,13 @@ interfaces: [{ name: "eth 0" }]
     expect(faults('version: 1\nnat64: { pools: x }')).toHaveLength(1)
   })
 
+  it('as many as there are, each with its line', () => {
+    const keys = Array.from({ length: 20_000 }, (_, index) => `key${index}: 1`)
+    const found = refusal(() => loadConfig(`version: 1\n${keys.join('\n')}`)).faults
+    expect(found).toHaveLength(20_000)
+    expect(found.at(-1)).toMatchObject({ path: '/key19999', line: 20_001 })
+  })
+
   it('a long list is refused by its length', () => {
     const list = JSON.stringify(Array.from({ length: 5000 }, () => '192.0.2.1'))
     expect(faults(`version: 1\ntranslation: { icmpSourceV4: ${list} }`)).toEqual([
@@ -306,8 +313,8 @@ describe('text that is not YAML', () => {
   it.each([
     ['an open bracket', 'version: 1\nlog: {', /x\.yaml:2:\d+: /],
     ['a tab for indentation', 'version: 1\nlog:\n\tlevel: info', /x\.yaml:3:1: /],
-    ['a key twice', 'version: 1\nlog: {}\nlog: {}', /x\.yaml:3:1: .*unique/],
-    ['a key twice in another spelling', 'version: 1\n"log": {}\nlog: {}', /x\.yaml:3:1: .*unique/],
+    ['a key twice', 'version: 1\nlog: {}\nlog: {}', /x\.yaml:3:1: has the key "log" twice/],
+    ['a key twice in another spelling', 'version: 1\n"log": {}\nlog: {}', /x\.yaml:3:1: has the key "log" twice/],
     ['two documents', 'version: 1\n---\nversion: 1', /x\.yaml:\d+:\d+: .*document/],
     ['an unknown tag', 'version: !!js/function 1', /x\.yaml:1:\d+: .*tag/i],
     ['an unknown alias', 'version: *x', /x\.yaml.*alias/i],
