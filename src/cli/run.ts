@@ -12,7 +12,7 @@ import type { Config } from '../config/schema.ts'
 import { ConfigStore } from '../config/store.ts'
 import { type Daemon, startDaemon } from '../daemon.ts'
 import { createLog, type Log, setLevel } from '../log.ts'
-import type { OpenDataplane } from '../system/dataplane.ts'
+import { openDataplane } from '../system/addon.ts'
 import { LinuxSystem } from '../system/linux.ts'
 import { DONE, type Io, REFUSED } from './io.ts'
 import { type Directories, parse } from './options.ts'
@@ -51,7 +51,6 @@ export async function run(args: string[], _io: Io): Promise<number> {
 }
 
 async function start(store: ConfigStore, directories: Directories, log: Log): Promise<Running> {
-  const { openDataplane } = (await import('../system/addon.ts')) as unknown as { openDataplane: OpenDataplane }
   const daemon = await startDaemon({
     config: store.config,
     ...(directories.instance === undefined ? {} : { instance: directories.instance }),
