@@ -107,7 +107,7 @@ export const ERRORS = {
   SYSCTL_READONLY: {
     status: 500,
     title: 'sysctl {name} is {actual}, must be {wanted}, and cannot be written',
-    remedy: 'Give the container --sysctl {name}={wanted}.',
+    remedy: 'Give the container {flags}.',
   },
   COMMAND_FAILED: { status: 500, title: '{command} failed', remedy: 'See its message.' },
   COMMAND_MISSING: { status: 500, title: '{command} is not installed', remedy: 'apt-get install {package}' },

@@ -102,10 +102,8 @@ function deviceResources({ device }: Names, host: Host): Resource[] {
     { kind: 'link', dev: device, attribute: 'mtu', value: String(DEVICE_MTU) },
     { kind: 'link', dev: device, attribute: 'txqueuelen', value: String(QUEUE_LENGTH) },
     sysctl('0', deviceSysctl('net.ipv6.conf', device, 'disable_ipv6')),
-    sysctl('0', deviceSysctl('net.ipv6.conf', device, 'accept_ra')),
     sysctl(reversePath, deviceSysctl('net.ipv4.conf', device, 'rp_filter')),
     sysctl('1', deviceSysctl('net.ipv4.conf', device, 'accept_local')),
-    sysctl('0', deviceSysctl('net.ipv4.conf', device, 'send_redirects')),
     { kind: 'link', dev: device, attribute: 'up', value: 'up' },
   ]
 }

@@ -17,7 +17,7 @@ import {
   toRule,
 } from './ip.ts'
 import { NftTables } from './nft.ts'
-import { actualSysctl, changeSysctl } from './sysctl.ts'
+import { actualSysctl, changeSysctl, refuseReadOnly } from './sysctl.ts'
 import {
   type Change,
   ChangeFailed,
@@ -213,6 +213,9 @@ export class LinuxSystem implements System {
 
   async change(changes: readonly Change[]): Promise<void> {
     let done = 0
+    await refuseReadOnly(changes).catch((error: unknown) => {
+      throw new ChangeFailed(0, error)
+    })
     for (const batch of batches(changes)) {
       try {
         if (batch.tool === 'ip') {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** /proc/sys as resources. */
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { access, constants, readdir, readFile, writeFile } from 'node:fs/promises'
 import { GatewayError } from '../errors.ts'
 import type { Change, Sysctl } from './system.ts'
 
@@ -62,13 +62,64 @@ export async function actualSysctl(name: string): Promise<Sysctl | undefined> {
   return { kind: 'sysctl', name, value, ...(also && { also }) }
 }
 
+/**
+ * The flag that sets it for a container: a device of the container is made after its sysctls are set, so that only the
+ * default reaches it.
+ */
+function flagFor(name: string, value: string): string {
+  const device = deviceOf(name)
+  const settable = device === '' || device === 'all' ? name : name.replace(/^(net\.ipv[46]\.\w+\.)[^.]+/, '$1default')
+  return `--sysctl ${settable}=${value.replaceAll('\t', ' ')}`
+}
+
+interface Refused {
+  readonly name: string
+  readonly actual: string
+  readonly wanted: string
+}
+
+function readOnly(refused: readonly [Refused, ...Refused[]], cause: unknown): GatewayError {
+  const [first] = refused
+  const flags = refused.map(({ name, wanted }) => flagFor(name, wanted))
+  return new GatewayError('SYSCTL_READONLY', {
+    values: { ...first, flags: [...new Set(flags)].join(' ') },
+    ...(refused.length > 1 && { detail: `so it is with ${refused.length - 1} more` }),
+    faults: refused.map(({ name, actual, wanted }) => ({
+      path: `sysctl ${name}`,
+      message: `is ${actual}, must be ${wanted}, and cannot be written`,
+      remedy: flagFor(name, wanted),
+    })),
+    cause,
+  })
+}
+
+/** All that cannot be written, before the first is: a read-only /proc/sys is told of once, with every flag. */
+export async function refuseReadOnly(changes: readonly Change[]): Promise<void> {
+  const refused: Refused[] = []
+  let cause: unknown
+  for (const { before, after } of changes) {
+    if (after?.kind !== 'sysctl') continue
+    try {
+      await access(fileOf(after.name), constants.W_OK)
+    } catch (error) {
+      // the device may be made by an earlier change
+      if (errnoOf(error) === 'ENOENT') continue
+      cause = error
+      const actual = before?.kind === 'sysctl' ? before.value : 'absent'
+      refused.push({ name: after.name, actual, wanted: after.value })
+    }
+  }
+  const [first, ...rest] = refused
+  if (first) throw readOnly([first, ...rest], cause)
+}
+
 async function writeSysctl(name: string, value: string): Promise<void> {
   const actual = await readSysctl(name)
   if (actual === value) return
   try {
     await writeFile(fileOf(name), `${value}\n`)
   } catch (cause) {
-    throw new GatewayError('SYSCTL_READONLY', { values: { name, wanted: value, actual: actual ?? 'absent' }, cause })
+    throw readOnly([{ name, wanted: value, actual: actual ?? 'absent' }], cause)
   }
 }
 
