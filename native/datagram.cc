@@ -189,13 +189,14 @@ void watcher::close(watcher *self)
 	uv_close(handle, [](uv_handle_s *closed) {
 		auto *done = static_cast<watcher *>(uv_handle_get_data(closed));
 		Napi::HandleScope scope{Napi::Env(done->env)};
-		::close(done->fd);
 		napi_delete_reference(done->env, done->callback);
 		napi_async_destroy(done->env, done->context);
 		napi_remove_async_cleanup_hook(done->hook);
 		free(closed);
 		delete done;
 	});
+	/* libuv no longer polls it: the port is free when close() returns, not a turn later. */
+	::close(self->fd);
 }
 
 /* Refuses with an Error whose `code` is the errno's name, as Node's own sockets do. */

@@ -3,7 +3,7 @@
 import type { Clock } from '../clock.ts'
 import type { Family } from '../net/address.ts'
 import type { Answer } from './answer.ts'
-import type { Cache } from './cache.ts'
+import { type Cache, ENTRY, ENTRY_FLAG } from './cache.ts'
 import { SLOT } from './datagram.ts'
 import { RateLimiter } from './limiter.ts'
 import type { Policy } from './policy.ts'
@@ -98,6 +98,7 @@ export class Responder {
       return OUTCOME.WAIT
     }
     this.counters.hits++
+    if (this.#cache.words[entry + ENTRY.flags]! & ENTRY_FLAG.SYNTHESISED) this.counters.synthesised++
     return this.#count(bytes, writeEntry(bytes, query, this.#cache, entry, now, this.#limit(tcp)))
   }
 
@@ -114,6 +115,7 @@ export class Responder {
   /** Writes the answer a query waited for over a copy of it. */
   finish(bytes: Uint8Array, start: number, length: number, answer: Answer, tcp: boolean): number {
     this.#query.parse(bytes, start, length)
+    if (answer.synthesised) this.counters.synthesised++
     return this.#count(bytes, writeAnswer(bytes, this.#query, answer, this.#limit(tcp)))
   }
 

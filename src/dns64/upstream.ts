@@ -184,7 +184,8 @@ export class Upstream {
     const lacksQuestion = !message.hasQuestion && message.rcode !== RCODE.NOERROR
     if (!lacksQuestion && !message.asks(pending.name, pending.type)) return false
     this.#alive(attempt)
-    if (message.truncated) this.#askOverTcp(pending, attempt.server)
+    if (this.#pending.get(pending.key) !== pending) this.#sockets.forget(attempt)
+    else if (message.truncated) this.#askOverTcp(pending, attempt.server)
     else this.#judge(pending, attempt.server, message)
     return true
   }
@@ -234,8 +235,14 @@ export class Upstream {
     if (this.#pending.get(pending.key) !== pending) return
     this.#pending.delete(pending.key)
     pending.cancel()
-    for (const attempt of pending.attempts) this.#sockets.forget(attempt)
+    for (const attempt of pending.attempts) this.#forget(attempt)
     for (const done of pending.waiting) done(message)
+  }
+
+  /** What a silent server may still say is its sign of life, though the question is settled. */
+  #forget(attempt: Attempt): void {
+    if (attempt.server.down && !this.#closed) this.#clock.after(this.#timeout, () => this.#sockets.forget(attempt))
+    else this.#sockets.forget(attempt)
   }
 }
 

@@ -94,6 +94,8 @@ export interface Asked {
   readonly packet: Buffer
   /** Answers now, whatever the script says; for scripts that say 'hold'. */
   reply(reply: Reply): void
+  /** Sends bytes as they are, from the server that was asked. */
+  raw(bytes: Buffer): void
 }
 
 export type Script = (asked: Asked) => Reply | 'silent' | undefined
@@ -205,6 +207,7 @@ export class FakeUpstream {
       transport,
       packet,
       reply: (reply) => send(buildReply(packet, reply)),
+      raw: send,
     }
     this.asked.push(asked)
     const reply = this.script(asked)
