@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Edits of a configuration's YAML text that keep its comments and its order. */
-import { type Document, isSeq, parseDocument, stringify, visit } from 'yaml'
+/**
+ * Edits of a configuration's YAML text. Only the list that changes is written anew, so the operator's own lines,
+ * comments and order stay as they are.
+ */
+import { isDeepStrictEqual } from 'node:util'
+import { Document, isMap, isScalar, isSeq, type Pair, parseDocument, stringify, visit, type YAMLMap } from 'yaml'
 import { type ErrorDetails, GatewayError } from '../errors.ts'
 import { renderConfig } from './load.ts'
 import type { Config } from './schema.ts'
@@ -18,8 +22,9 @@ export function toYaml(value: unknown): string {
 export function addStatic(text: string, config: Config, binding: StaticBinding): string {
   if (!config.nat64) refuse('REQUEST_INVALID', { detail: 'nat64 is not configured' })
   return edited(text, config, (document) => {
-    if (isSeq(document.getIn(PATH))) document.addIn(PATH, document.createNode(binding))
-    else document.setIn(PATH, [binding])
+    const node = document.createNode(binding, { flow: true })
+    if (isSeq(document.getIn(PATH))) document.addIn(PATH, node)
+    else document.setIn(PATH, document.createNode([node]))
   })
 }
 
@@ -35,9 +40,48 @@ export function removeStatic(text: string, config: Config, key: Pick<StaticBindi
 function edited(text: string, config: Config, edit: (document: Document) => void): string {
   const written = parseDocument(text, FORMAT)
   // What an alias repeats would change with the original; the canonical text has no aliases.
-  const document = hasAlias(written) ? parseDocument(renderConfig(config), FORMAT) : written
-  edit(document)
-  return document.toString({ lineWidth: 0 })
+  const source = hasAlias(written) ? renderConfig(config) : text
+  const target = parseDocument(source, FORMAT)
+  edit(target)
+  return spliced(source, target) ?? target.toString({ lineWidth: 0 })
+}
+
+/** The source with nothing but the list replaced; undefined when its shape does not allow that. */
+function spliced(source: string, target: Document): string | undefined {
+  const section = parseDocument(source, FORMAT).get(PATH[0])
+  const first = isMap(section) && !section.flow ? rangeOf(section.items[0]) : undefined
+  if (!first) return undefined
+  const margin = ' '.repeat(first.start - (source.lastIndexOf('\n', first.start - 1) + 1))
+  const list = renderList(target).replace(/\n(?=.)/g, `\n${margin}`)
+  const { start, end, isNew } = placeOf(section as YAMLMap, first)
+  const text = isNew
+    ? `${source.slice(0, start)}${list}${margin}${source.slice(start)}`
+    : `${source.slice(0, start)}${source[end - 1] === '\n' ? list : list.trimEnd()}${source.slice(end)}`
+  return isDeepStrictEqual(parseDocument(text, FORMAT).toJS(), target.toJS()) ? text : undefined
+}
+
+/** `static:` and its list, or nothing but its key's name and `[]`; ends with a line feed. */
+function renderList(target: Document): string {
+  const part = new Document({}, FORMAT)
+  part.set(PATH[1], target.getIn(PATH, true))
+  return part.toString({ lineWidth: 0 })
+}
+
+interface Range {
+  readonly start: number
+  readonly end: number
+}
+
+/** Where the list stands, or where a new one goes: before the first key of its section. */
+function placeOf(section: YAMLMap, first: Range): Range & { readonly isNew: boolean } {
+  const pair = section.items.find(({ key }) => isScalar(key) && key.value === PATH[1])
+  const range = rangeOf(pair)
+  return range ? { ...range, isNew: false } : { start: first.start, end: first.start, isNew: true }
+}
+
+function rangeOf(pair: Pair | undefined): Range | undefined {
+  const [key, value] = [pair?.key, pair?.value].map((node) => (node as { range?: [number, number, number] })?.range)
+  return key && value ? { start: key[0], end: value[1] } : undefined
 }
 
 function hasAlias(document: Document): boolean {
