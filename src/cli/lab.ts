@@ -61,7 +61,7 @@ function describe(io: Io, paint: Paint, lab: Lab, { addresses, page, session }: 
   io.out(paint.bold('  An IPv6-only client has fetched a page from an IPv4-only server'))
   report(io, paint, [
     ['name', `${NAME}, A 192.0.2.80, no AAAA`],
-    ['DNS64', `AAAA ${addresses.join(', ')}`],
+    ['DNS64', `AAAA ${addresses.filter((address) => address.includes(':')).join(', ')}`],
     ['client', session.client6],
     ['connects to', session.server6],
     ['gateway', `pool address ${session.pool4} (${session.protocol}, ${session.state})`],
