@@ -2,6 +2,11 @@
 /*
  * bytes → view → plan → edit. A plan says what RFC 7915 makes of a packet whose new addresses are known; it touches
  * no byte. When it fails the edit is worth nothing and the reason is what to count.
+ *
+ *	why = xlat_parse(packet, length, &view);
+ *	... the session layer says what the addresses and ports become ...
+ *	why = xlat_plan64(packet, &view, &to, NULL, &params, &edit);
+ *	packet = xlat_apply(packet, &edit);	its length is edit.length
  */
 #ifndef XLAT_PLAN_H
 #define XLAT_PLAN_H
@@ -52,6 +57,12 @@ XLAT_FN uint32_t xlat_segment_size(const struct xlat_view *v, const struct xlat_
 	return xlat_min(whole, header + v->l4_header_length + params->gso_size);
 }
 
+/* Only a packet that leaves with DF set has to fit the next hop; the others are fragmented on the way. */
+XLAT_FN bool xlat_fits4(const struct xlat_view *v, const struct xlat_params *params, uint32_t segment)
+{
+	return !params->mtu4 || segment <= params->mtu4 || segment <= XLAT_DF_ABOVE || v->has_fragment_header;
+}
+
 /* IPv6 to IPv4 (RFC 7915 5). `inner` is the new form of the packet inside, read for an ICMP error only. */
 XLAT_FN enum xlat_reason xlat_plan64(const uint8_t *packet, const struct xlat_view *v, const struct xlat_tuple4 *to,
 				     const struct xlat_tuple4 *inner, const struct xlat_params *params,
@@ -72,7 +83,7 @@ XLAT_FN enum xlat_reason xlat_plan64(const uint8_t *packet, const struct xlat_vi
 	xlat_edit_init(edit);
 	if (XLAT_UNLIKELY(v->kind == XLAT_KIND_ICMP_ERROR))
 		return xlat_plan_error64(packet, v, to, inner, params, ttl, edit);
-	if (total > XLAT_IP4_MAX || (params->mtu4 && segment > params->mtu4 && segment > XLAT_DF_ABOVE))
+	if (XLAT_UNLIKELY(total > XLAT_IP4_MAX || !xlat_fits4(v, params, segment)))
 		return XLAT_TOO_BIG;
 	xlat_header64(v, to, params, ttl, total, segment, params->ip4_id, edit->front);
 	edit->strip = v->l4_offset;

@@ -5,11 +5,6 @@
 
 #include "types.h"
 
-XLAT_FN bool xlat_is_embedding_length(uint32_t length)
-{
-	return length == 32 || length == 40 || length == 48 || length == 56 || length == 64 || length == 96;
-}
-
 /* Where byte i of the IPv4 address stands: after the prefix, over the u-octet. */
 XLAT_FN uint32_t xlat_embedded_byte(uint32_t length, uint32_t i)
 {

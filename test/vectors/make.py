@@ -79,6 +79,12 @@ def plain():
                 ip4(S4, P4, 17, udp(S4, P4, 53, 40000, load(1400)), df=True), 'TOO_BIG', back, mtu6=1400)
     t.translate('RFC 7915 §5: a packet larger than the IPv4 next hop carries is too big', '64',
                 ip6(C6, S6, 17, udp(C6, S6, 1234, 53, load(1400))), 'TOO_BIG', to, mtu4=1400)
+    t.translate('RFC 7915 §5: a packet that just fits the IPv4 next hop passes', '64',
+                ip6(C6, S6, 17, udp(C6, S6, 1234, 53, load(1372))),
+                ip4(P4, S4, 17, udp(P4, S4, 40000, 53, load(1372)), ttl=63, df=True), to, mtu4=1400)
+    t.translate('RFC 7915 §5.1: the largest packet that an IPv4 total length can name passes', '64',
+                ip6(C6, S6, 17, udp(C6, S6, 1234, 53, bytes(65515 - 8))),
+                ip4(P4, S4, 17, udp(P4, S4, 40000, 53, bytes(65515 - 8)), ttl=63, df=True), to)
     t.translate('RFC 7915 §5.1: an IPv6 packet that no IPv4 total length can name is too big', '64',
                 ip6(C6, S6, 17, udp(C6, S6, 1234, 53, bytes(65516 - 8))), 'TOO_BIG', to)
     t.write()
@@ -135,6 +141,12 @@ def fragments():
     t.translate('RFC 7915 §5.1.1: a large fragment has DF clear', '64',
                 ip6(C6, S6, 44, frag6(17, 1400, True, 9) + load(1400)),
                 ip4(P4, S4, 17, load(1400), ttl=63, id=9, mf=True, offset=1400), to)
+    t.translate('RFC 7915 §5.1.1: a fragment larger than the IPv4 next hop carries is left to be fragmented there', '64',
+                ip6(C6, S6, 44, frag6(17, 1400, True, 9) + load(1400)),
+                ip4(P4, S4, 17, load(1400), ttl=63, id=9, mf=True, offset=1400), to, mtu4=1300)
+    t.translate('RFC 7915 §5.1: a packet with DF clear is left to be fragmented behind the next hop', '64',
+                ip6(C6, S6, 17, udp(C6, S6, 1234, 53, load(1100))),
+                ip4(P4, S4, 17, udp(P4, S4, 40000, 53, load(1100)), ttl=63), to, mtu4=900)
     six, four = udp(S6, C6, 53, 1234, load(100)), udp(S4, P4, 53, 40000, load(100))
     t.translate('RFC 7915 §4.1: the first fragment gets a Fragment header with 32 bits of identification', '46',
                 ip4(S4, P4, 17, four[:56], id=0xbeef, mf=True),

@@ -240,6 +240,7 @@ def rfc4884():
     way46('RFC 4884 §4.4: a long datagram makes room for the extensions in 1280 bytes', 1020, 1040, inner=1400)
     way46('RFC 4884 §4.4: a long extension cuts the datagram to a multiple of 8', 600, (1280 - 48 - 800) // 8 * 8, inner=1400,
           extensions=load(800))
+    way46('RFC 4884 §4.3: extensions that leave just 128 bytes of datagram are kept', 128, 128, extensions=load(1104))
     way46('RFC 4884 §4.3: extensions that leave no 128 bytes of datagram are dropped', 128, 148, extensions=load(1120), dropped=True)
     way46('RFC 4884 §4.4: an odd length of extensions stays right', 128, 152, extensions=ext + b'\x55')
 
@@ -271,6 +272,7 @@ def rfc4884():
     way64('RFC 4884 §4.3: a datagram whose extension headers go is padded with zeros', 136, 128, inner=8,
           front=bytes([60, 1, 1, 12]) + bytes(12) + bytes([17, 7, 1, 60]) + bytes(60), nh=60)
     way64('RFC 4884 §4.1: a long datagram makes room for the extensions in 576 bytes', 1200, 576 - 28 - 12, inner=1300)
+    way64('RFC 4884 §4.3: extensions that leave just 128 bytes of datagram in 576 are kept', 152, 128, extensions=load(420))
     way64('RFC 4884 §4.3: extensions that leave no 128 bytes of datagram in 576 are dropped', 152, 132, extensions=load(424), dropped=True)
     way64('RFC 4884 §4.1: an odd length of extensions stays right', 152, 132, extensions=ext + b'\x55')
     t.write()
@@ -345,6 +347,10 @@ def addresses():
                                ('203.0.113.1', 0, 1), ('203.0.114.0', 0, 0), ('8.8.8.8', 0, 0)):
         t.add(f'RFC 6890 §2.2.2: {ip} is {"illegal" if illegal else "non-global" if local else "global"}', f'check4 ip4={ip}', None,
               f'is: illegal={illegal} nonglobal={local}')
+    for ip, subnet, length, is_one in (('192.0.2.255', '192.0.2.0', 24, 1), ('192.0.2.254', '192.0.2.0', 24, 0), ('192.0.3.255', '192.0.2.0', 24, 0),
+                                       ('192.0.2.7', '192.0.2.4', 30, 1), ('192.0.2.5', '192.0.2.4', 31, 0), ('192.0.2.4', '192.0.2.4', 32, 0)):
+        t.add(f'RFC 3021 §2.2: {ip} is {"the" if is_one else "no"} broadcast address of {subnet}/{length}',
+              f'broadcast ip4={ip} subnet={subnet} length={length}', None, f'is: {is_one}')
     for ip, illegal, known in (('::', 1, 0), ('::1', 1, 0), ('::2', 0, 0), ('::ffff:192.0.2.1', 1, 0), ('fe80::1', 1, 0), ('febf::1', 1, 0),
                                ('fec0::1', 0, 0), ('ff02::1', 1, 0), ('fd00::1', 0, 0), ('2001:db8::1', 0, 0), ('64:ff9b::1', 0, 1),
                                ('64:ff9b:1::1', 0, 0), ('64:ff9b::ffff:ffff', 0, 1), ('64:ff9b:0:0:0:1::', 0, 0), ('::100:0:0', 0, 0)):

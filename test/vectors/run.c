@@ -268,6 +268,9 @@ static void address(const char *command)
 	} else if (!strcmp(command, "check4")) {
 		four = ip4(word("ip4"));
 		printf("is illegal=%d nonglobal=%d\n", xlat_is_illegal4(four), xlat_is_non_global4(four));
+	} else if (!strcmp(command, "broadcast")) {
+		four = ip4(word("ip4"));
+		printf("is %d\n", xlat_is_subnet_broadcast4(four, ip4(word("subnet")), length));
 	} else {
 		six = ip6(word("ip6"));
 		printf("is illegal=%d wellknown=%d\n", xlat_is_illegal6(&six), xlat_is_well_known(&six));
