@@ -97,7 +97,9 @@ export class Prefix {
   }
 
   toString(): string {
-    return `${this.address}/${this.length}`
+    // A prefix of the mapped addresses themselves is `::ffff:0:0/96`: no IPv4 address is in it yet.
+    const text = this.family === 6 && this.length <= 96 ? printGroups(this.address.value) : this.address
+    return `${text}/${this.length}`
   }
 
   toJSON(): string {
@@ -365,6 +367,10 @@ function printIPv4(value: bigint): string {
 function printIPv6(value: bigint): string {
   // RFC 5952 section 5: mixed notation where the prefix itself says that an IPv4 address follows.
   if (value >> 32n === 0xffffn) return `::ffff:${printIPv4(value & 0xffffffffn)}`
+  return printGroups(value)
+}
+
+function printGroups(value: bigint): string {
   const groups: string[] = []
   for (let shift = 112n; shift >= 0n; shift -= 16n) groups.push(((value >> shift) & 0xffffn).toString(16))
   const text = groups.join(':')

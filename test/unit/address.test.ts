@@ -236,6 +236,8 @@ describe('prefixes', () => {
     ['0.0.0.0/0', '0.0.0.0/0'],
     ['192.0.2.1/32', '192.0.2.1/32'],
     ['64:ff9b::0.0.0.0/96', '64:ff9b::/96'],
+    ['::ffff:0.0.0.0/96', '::ffff:0:0/96'],
+    ['::ffff:c000:200/120', '::ffff:192.0.2.0/120'],
   ])('%s is %s', (text, canonical) => {
     expect(String(parsePrefix(text))).toBe(canonical)
   })

@@ -276,10 +276,10 @@ interfaces: [{ name: "eth 0" }]
   })
 
   it('as many as there are, each with its line', () => {
-    const keys = Array.from({ length: 20_000 }, (_, index) => `key${index}: 1`)
+    const keys = Array.from({ length: 5_000 }, (_, index) => `key${index}: 1`)
     const found = refusal(() => loadConfig(`version: 1\n${keys.join('\n')}`)).faults
-    expect(found).toHaveLength(20_000)
-    expect(found.at(-1)).toMatchObject({ path: '/key19999', line: 20_001 })
+    expect(found).toHaveLength(5_000)
+    expect(found.at(-1)).toMatchObject({ path: '/key4999', line: 5_001 })
   })
 
   it('a long list is refused by its length', () => {
@@ -340,8 +340,8 @@ describe('text that is not YAML', () => {
   })
 
   it('nesting without end is refused', () => {
-    expect(syntax('['.repeat(100_000))).toMatch(/configuration/)
-    expect(syntax(`${'a: {'.repeat(20_000)}`)).toMatch(/configuration/)
+    expect(syntax('['.repeat(20_000))).toMatch(/configuration/)
+    expect(syntax(`${'a: {'.repeat(5_000)}`)).toMatch(/configuration/)
   })
 
   it('a huge text is refused unread', () => {
