@@ -6,7 +6,7 @@
  */
 
 import { GatewayError } from '../errors.ts'
-import { Address, addressFromBytes, type Endpoint } from '../net/address.ts'
+import type { Address } from '../net/address.ts'
 import { loadAddon } from '../system/addon.ts'
 
 export const SLOT = {
@@ -23,8 +23,6 @@ export const SLOT = {
   local: 24,
   scope: 40,
 } as const
-
-export const SLOT_PAYLOAD = SLOT.size - SLOT.payload
 
 interface NativeRing {
   readonly buffer: ArrayBuffer
@@ -71,8 +69,7 @@ export class DatagramSocket {
   readonly #native: NativeSocket
 
   /** Port 0 lets the kernel choose. `receiveBuffer` 0 keeps the kernel's size. */
-  constructor(address: Address | Endpoint, port: number, receiveBuffer: number, readable: () => void) {
-    const host = address instanceof Address ? address : address.address
+  constructor(host: Address, port: number, receiveBuffer: number, readable: () => void) {
     try {
       const { DatagramSocket: Native } = loadAddon() as unknown as DatagramAddon
       this.#native = new Native(String(host), port, receiveBuffer, readable)
@@ -107,10 +104,4 @@ export function listenError(cause: unknown, endpoint: string): unknown {
   if (code === 'EACCES') return new GatewayError('NEED_ROOT', { values: { capability: 'CAP_NET_BIND_SERVICE' }, cause })
   if (code === 'EADDRNOTAVAIL') return new GatewayError('ADDRESS_NOT_LOCAL', { values: { endpoint }, cause })
   return cause
-}
-
-/** The peer in the slot header at `at`. */
-export function peerAddress(bytes: Uint8Array, at: number): Address {
-  const length = bytes[at + SLOT.family] === 4 ? 4 : 16
-  return addressFromBytes(bytes.slice(at + SLOT.peer, at + SLOT.peer + length))
 }

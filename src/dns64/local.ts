@@ -44,7 +44,7 @@ export function wellKnownAnswer(
 }
 
 /** What a name below ip6.arpa is to the translation prefixes: nothing, a part of one, none, or an IPv4 host's. */
-export type ReverseName =
+type ReverseName =
   | { readonly kind: 'foreign' }
   | { readonly kind: 'partial' }
   | { readonly kind: 'missing' }
@@ -87,7 +87,7 @@ export function reverseAnswer(name: Uint8Array, target: Uint8Array, resolved?: M
 }
 
 /** A name or type that does not exist in a zone of ours, with the SOA that lets it be cached (RFC 2308). */
-export function negativeAnswer(name: Uint8Array, zone: Uint8Array, rcode: number): Answer {
+function negativeAnswer(name: Uint8Array, zone: Uint8Array, rcode: number): Answer {
   const writer = new Writer(name)
   writer.record(SECTION.AUTHORITY, zone, TYPE.SOA, TTL, (out) => {
     out.name(zone)

@@ -74,10 +74,6 @@ export function isBelow(name: Uint8Array, ancestor: Uint8Array): boolean {
   return true
 }
 
-export function lowerName(name: Uint8Array): Uint8Array {
-  return name.map((byte) => LOWER[byte]!)
-}
-
 /** A map key: the same for two names that differ in letter case only. */
 export function nameKey(name: Uint8Array): string {
   let key = ''

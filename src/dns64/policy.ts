@@ -6,7 +6,7 @@ import { embed, forbidsUnder } from '../net/rfc6052.ts'
 import { isBelow, parseName } from './name.ts'
 import { PrefixSet } from './prefix-set.ts'
 
-export interface PolicyOptions {
+interface PolicyOptions {
   readonly config: Dns64Config
   readonly prefixes: readonly string[]
   readonly allowNonGlobal: boolean

@@ -8,8 +8,10 @@ import { get16, MAX_MESSAGE, put16 } from './wire.ts'
 
 /** Queries of one connection that may wait for an answer; more are read when some are answered. */
 const MAX_PIPELINED = 64
+/** Answers a client does not read, in bytes, before it is given up. */
+const MAX_UNREAD = 1 << 20
 
-export interface TcpLimits {
+interface TcpLimits {
   readonly connections: number
   /** Milliseconds. */
   readonly idle: number
@@ -78,7 +80,6 @@ export class TcpListener {
 class Connection {
   readonly #socket: Socket
   readonly #responder: Responder
-  readonly #clients: TcpClients
   /** A slot header for the responder, then room for one query and its answer. */
   readonly #header: Uint8Array
   #received: Buffer = Buffer.alloc(0)
@@ -88,7 +89,6 @@ class Connection {
   constructor(socket: Socket, responder: Responder, clients: TcpClients, closed: () => void) {
     this.#socket = socket
     this.#responder = responder
-    this.#clients = clients
     this.#header = slotHeader(socket.remoteAddress)
     socket.setTimeout(clients.limits.idle, () => {
       if (this.waiting === 0) this.close()
@@ -152,11 +152,9 @@ class Connection {
     const frame = Buffer.allocUnsafe(length + 2)
     put16(frame, 0, length)
     frame.set(SCRATCH.subarray(SLOT.payload, SLOT.payload + length), 2)
-    if (!this.#socket.write(frame)) this.#socket.once('drain', () => this.#drain())
-  }
-
-  get limits(): TcpLimits {
-    return this.#clients.limits
+    if (this.#socket.write(frame)) return
+    if (this.#socket.writableLength > MAX_UNREAD) this.close()
+    else if (this.#socket.listenerCount('drain') === 0) this.#socket.once('drain', () => this.#drain())
   }
 }
 

@@ -357,7 +357,7 @@ export class Gateway {
   }
 }
 
-function gatewayOptions(port: number, upstreams: readonly FakeUpstream[], section: Section, clock?: Clock) {
+export function gatewayOptions(port: number, upstreams: readonly FakeUpstream[], section: Section, clock?: Clock) {
   const { synthesis = ['64:ff9b::/96'], allowNonGlobal = true, ...rest } = section
   const config: Dns64Config = {
     listen: [`[::]:${port}`],
