@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
-/* Addresses that no packet may be translated from or to, and those the well-known prefix refuses. */
+/* Addresses that are never translated, and those that the well-known prefix refuses. */
 #ifndef XLAT_ADDR_H
 #define XLAT_ADDR_H
 
@@ -12,8 +12,8 @@ XLAT_FN bool xlat_under4(uint32_t host, uint32_t address, uint32_t length)
 }
 
 /*
- * This network (0/8), loopback, link-local, multicast, class E and limited broadcast (RFC 1122 3.2.1.3, RFC 3927,
- * RFC 6890). The broadcast address of a subnet is known to the host only.
+ * This network (0/8), loopback, link-local, multicast, class E and limited broadcast (RFC
+ * 1122 3.2.1.3, RFC 3927, RFC 6890). The broadcast address of a subnet is known to the host only.
  */
 XLAT_FN bool xlat_is_illegal4(struct xlat_ip4 ip)
 {
@@ -54,17 +54,18 @@ XLAT_FN bool xlat_is_non_global4(struct xlat_ip4 ip)
 
 	if (xlat_is_illegal4(ip))
 		return true;
-	if ((a >> 8) == 0xc00000) /* 192.0.0.0/24 but for the two anycast addresses of RFC 7723 and RFC 8155 */
+	if ((a >> 8) ==
+	    0xc00000) /* 192.0.0.0/24 but for the two anycast addresses of RFC 7723 and RFC 8155 */
 		return a != 0xc0000009 && a != 0xc000000a;
-	return (a >> 24) == 10 ||                          /* RFC 1918 */
-	       xlat_under4(a, 0xac100000, 12) ||           /* 172.16.0.0/12 */
-	       (a >> 16) == 0xc0a8 ||                      /* 192.168.0.0/16 */
-	       xlat_under4(a, 0x64400000, 10) ||           /* 100.64.0.0/10, RFC 6598 */
-	       (a >> 8) == 0xc00002 ||                     /* 192.0.2.0/24, RFC 5737 */
-	       (a >> 8) == 0xc63364 ||                     /* 198.51.100.0/24 */
-	       (a >> 8) == 0xcb0071 ||                     /* 203.0.113.0/24 */
-	       xlat_under4(a, 0xc6120000, 15) ||           /* 198.18.0.0/15, RFC 2544 */
-	       (a >> 8) == 0xc05863;                       /* 192.88.99.0/24, RFC 7526 */
+	return (a >> 24) == 10 ||		 /* RFC 1918 */
+	       xlat_under4(a, 0xac100000, 12) || /* 172.16.0.0/12 */
+	       (a >> 16) == 0xc0a8 ||		 /* 192.168.0.0/16 */
+	       xlat_under4(a, 0x64400000, 10) || /* 100.64.0.0/10, RFC 6598 */
+	       (a >> 8) == 0xc00002 ||		 /* 192.0.2.0/24, RFC 5737 */
+	       (a >> 8) == 0xc63364 ||		 /* 198.51.100.0/24 */
+	       (a >> 8) == 0xcb0071 ||		 /* 203.0.113.0/24 */
+	       xlat_under4(a, 0xc6120000, 15) || /* 198.18.0.0/15, RFC 2544 */
+	       (a >> 8) == 0xc05863;		 /* 192.88.99.0/24, RFC 7526 */
 }
 
 /* 64:ff9b::/96 (RFC 6052 2.1). */

@@ -15,27 +15,33 @@
 #define XLAT_ANSWER_MAX 1280
 #define XLAT_ANSWER_HOP_LIMIT 64
 
-/* RFC 4443 2.4 (e): what no ICMPv6 error may answer. Parameter Problem and Packet Too Big do answer a multicast. */
+/*
+ * RFC 4443 2.4 (e): what no ICMPv6 error may answer. Parameter Problem and Packet Too Big do answer
+ * a multicast.
+ */
 XLAT_FN enum xlat_reason xlat_may_answer6(const uint8_t *packet, const struct xlat_view *v,
 					  const struct xlat_icmp *error)
 {
 	struct xlat_ip6 src = xlat_src6(packet, v), dst = xlat_dst6(packet, v);
 
-	if (v->kind == XLAT_KIND_ICMP_ERROR || (v->protocol == XLAT_PROTO_ICMP6 && v->kind == XLAT_KIND_FRAGMENT))
+	if (v->kind == XLAT_KIND_ICMP_ERROR ||
+	    (v->protocol == XLAT_PROTO_ICMP6 && v->kind == XLAT_KIND_FRAGMENT))
 		return XLAT_ICMP_ERROR_ABOUT_ERROR;
 	if (xlat_is_illegal6(&src))
 		return XLAT_ILLEGAL_SOURCE;
-	if (dst.b[0] == 0xff && error->type != XLAT_ICMP6_TOO_BIG && error->type != XLAT_ICMP6_PARAMETER)
+	if (dst.b[0] == 0xff && error->type != XLAT_ICMP6_TOO_BIG &&
+	    error->type != XLAT_ICMP6_PARAMETER)
 		return XLAT_ILLEGAL_DESTINATION;
 	return XLAT_OK;
 }
 
 /*
- * The ICMPv6 error `error` about a packet that xlat_parse() took, or refused with XLAT_ROUTING_HEADER. Not XLAT_OK
- * means that no error may be sent.
+ * The ICMPv6 error `error` about a packet that xlat_parse() took, or refused with
+ * XLAT_ROUTING_HEADER. Not XLAT_OK means that no error may be sent.
  */
-XLAT_FN enum xlat_reason xlat_answer6(const uint8_t *packet, const struct xlat_view *v, const struct xlat_icmp *error,
-				      const struct xlat_ip6 *source, uint8_t *out, uint32_t *length)
+XLAT_FN enum xlat_reason xlat_answer6(const uint8_t *packet, const struct xlat_view *v,
+				      const struct xlat_icmp *error, const struct xlat_ip6 *source,
+				      uint8_t *out, uint32_t *length)
 {
 	uint32_t copied = xlat_min(v->end, XLAT_IP6_ERROR_MAX - XLAT_IP6_LEN - XLAT_ICMP_LEN);
 	uint32_t payload = XLAT_ICMP_LEN + copied, i;
@@ -56,8 +62,9 @@ XLAT_FN enum xlat_reason xlat_answer6(const uint8_t *packet, const struct xlat_v
 	xlat_put_icmp(icmp, error);
 	for (i = 0; i < XLAT_ANSWER_MAX && i < copied; i++)
 		icmp[XLAT_ICMP_LEN + i] = packet[i];
-	xlat_store16(icmp + XLAT_ICMP_CHECKSUM,
-		     xlat_full_checksum(icmp, payload, xlat_sum_icmp6_pseudo(source, &dst, payload)));
+	xlat_store16(
+		icmp + XLAT_ICMP_CHECKSUM,
+		xlat_full_checksum(icmp, payload, xlat_sum_icmp6_pseudo(source, &dst, payload)));
 	*length = XLAT_IP6_LEN + payload;
 	return XLAT_OK;
 }
@@ -75,11 +82,12 @@ XLAT_FN enum xlat_reason xlat_may_answer4(const uint8_t *packet, const struct xl
 }
 
 /*
- * The ICMPv4 error `error` about a packet that xlat_parse() took, or refused with XLAT_SOURCE_ROUTE. `id` is the
- * IPv4 identification. Not XLAT_OK means that no error may be sent.
+ * The ICMPv4 error `error` about a packet that xlat_parse() took, or refused with
+ * XLAT_SOURCE_ROUTE. `id` is the IPv4 identification. Not XLAT_OK means that no error may be sent.
  */
-XLAT_FN enum xlat_reason xlat_answer4(const uint8_t *packet, const struct xlat_view *v, const struct xlat_icmp *error,
-				      struct xlat_ip4 source, struct be16 id, uint8_t *out, uint32_t *length)
+XLAT_FN enum xlat_reason xlat_answer4(const uint8_t *packet, const struct xlat_view *v,
+				      const struct xlat_icmp *error, struct xlat_ip4 source,
+				      struct be16 id, uint8_t *out, uint32_t *length)
 {
 	uint32_t copied = xlat_min(v->end, XLAT_IP4_ERROR_MAX - XLAT_IP4_LEN - XLAT_ICMP_LEN), i;
 	enum xlat_reason why = xlat_may_answer4(packet, v);
@@ -100,12 +108,16 @@ XLAT_FN enum xlat_reason xlat_answer4(const uint8_t *packet, const struct xlat_v
 	xlat_put_icmp(icmp, error);
 	for (i = 0; i < XLAT_ANSWER_MAX && i < copied; i++)
 		icmp[XLAT_ICMP_LEN + i] = packet[i];
-	xlat_store16(icmp + XLAT_ICMP_CHECKSUM, xlat_full_checksum(icmp, XLAT_ICMP_LEN + copied, 0));
+	xlat_store16(icmp + XLAT_ICMP_CHECKSUM,
+		     xlat_full_checksum(icmp, XLAT_ICMP_LEN + copied, 0));
 	*length = h.total_length;
 	return XLAT_OK;
 }
 
-/* RFC 6146 3.5.2.2: the probe of an idle session, an empty ACK of sequence number 0. Returns its length, 60. */
+/*
+ * RFC 6146 3.5.2.2: the probe of an idle session, an empty ACK of sequence number 0. Returns its
+ * length, 60.
+ */
 XLAT_FN uint32_t xlat_tcp_probe6(const struct xlat_tuple6 *flow, uint8_t *out)
 {
 	uint8_t *tcp = out + XLAT_IP6_LEN;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Internet checksums (RFC 1071, RFC 1624). Words are summed as they stand in memory: the sum of the wire's bytes is
- * the same in either byte order, so no word is ever swapped. Every sum starts at an even offset of its message.
+ * Internet checksums (RFC 1071, RFC 1624). Words are summed as they stand in memory: the sum of the
+ * wire's bytes is the same in either byte order, so no word is ever swapped. Every sum starts at an
+ * even offset of its message.
  */
 #ifndef XLAT_CHECKSUM_H
 #define XLAT_CHECKSUM_H
@@ -60,13 +61,17 @@ XLAT_FN uint64_t xlat_sum_ip6(const struct xlat_ip6 *ip)
 	return (uint64_t)w[0] + w[1] + w[2] + w[3];
 }
 
-/* The length and protocol words of a pseudo-header (RFC 8200 8.1; the same bytes sum up in IPv4's). */
+/* The length and protocol words of a pseudo-header (RFC 8200 8.1; the same bytes sum up in IPv4's).
+ */
 XLAT_FN uint64_t xlat_sum_pseudo(uint32_t upper_length, uint8_t protocol)
 {
 	return (uint64_t)xlat_be32(upper_length).raw + xlat_be16(protocol).raw;
 }
 
-/* The checksum over the whole upper layer, whose field holds the old pseudo-header's sum, or nothing. */
+/*
+ * The checksum over the whole upper layer, whose field holds the old pseudo-header's sum, or
+ * nothing.
+ */
 XLAT_FN struct be16 xlat_full_checksum(const uint8_t *l4, uint32_t len, uint64_t change)
 {
 	struct be16 v = { (uint16_t)~xlat_fold((uint64_t)xlat_fold(xlat_sum(l4, len)) + change) };
@@ -75,7 +80,8 @@ XLAT_FN struct be16 xlat_full_checksum(const uint8_t *l4, uint32_t len, uint64_t
 }
 
 /* The pseudo-header that ICMPv6 has and ICMPv4 has not. */
-XLAT_FN uint64_t xlat_sum_icmp6_pseudo(const struct xlat_ip6 *src, const struct xlat_ip6 *dst, uint32_t length)
+XLAT_FN uint64_t xlat_sum_icmp6_pseudo(const struct xlat_ip6 *src, const struct xlat_ip6 *dst,
+				       uint32_t length)
 {
 	return xlat_sum_ip6(src) + xlat_sum_ip6(dst) + xlat_sum_pseudo(length, XLAT_PROTO_ICMP6);
 }
@@ -89,9 +95,9 @@ XLAT_FN struct be16 xlat_update(struct be16 checksum, uint64_t change)
 }
 
 /*
- * What a TCP or UDP checksum gains when a flow changes family: addresses and ports. Constant for one direction of a
- * flow, so it is worth keeping, and its complement serves the other direction. Never 0, so that 0 can mean "not
- * computed" (0xffff is the other zero of one's complement).
+ * What a TCP or UDP checksum gains when a flow changes family: addresses and ports. Constant for
+ * one direction of a flow, so it is worth keeping, and its complement serves the other direction.
+ * Never 0, so that 0 can mean "not computed" (0xffff is the other zero of one's complement).
  */
 XLAT_FN uint16_t xlat_delta(uint64_t sum_new, uint64_t sum_old)
 {

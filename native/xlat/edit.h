@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * A translation as data: what to take off the front of the packet, what to put there, which words behind it to
- * replace. A plan makes it, a host applies it the way its packets are stored.
+ * A translation as data: what to take off the front of the packet, what to put there, which words
+ * behind it to replace. A plan makes it, a host applies it the way its packets are stored.
  */
 #ifndef XLAT_EDIT_H
 #define XLAT_EDIT_H
@@ -14,7 +14,10 @@
 /* IPv6 header, ICMPv6 header, inner IPv6 header with its Fragment header. */
 #define XLAT_FRONT_MAX 96
 #define XLAT_PATCH_MAX 4
-/* More than RFC 4884 lets an original datagram have in 1280 bytes: bounds the loops of xlat_splice(). */
+/*
+ * More than RFC 4884 lets an original datagram have in 1280 bytes: bounds the loops of
+ * xlat_splice().
+ */
 #define XLAT_KEEP_MAX 1280
 
 struct xlat_patch {
@@ -23,16 +26,17 @@ struct xlat_patch {
 };
 
 /*
- * The finished packet is front, then the old packet from byte `strip` on. When `cut` or `pad` is not 0 (ICMP errors
- * with extensions, RFC 4884) the first `keep` of those bytes stay, the next `cut` go, `pad` zeros come in their place.
+ * The finished packet is front, then the old packet from byte `strip` on. When `cut` or `pad` is
+ * not 0 (ICMP errors with extensions, RFC 4884) the first `keep` of those bytes stay, the next
+ * `cut` go, `pad` zeros come in their place.
  */
 struct xlat_edit {
 	uint32_t strip;
 	uint32_t length;       /* of the finished packet */
 	uint32_t l4_offset;    /* in the finished packet */
-	uint32_t fragment_mtu; /* not 0: IPv6 with a Fragment header, to be sent as fragments (fragment.h) */
+	uint32_t fragment_mtu; /* not 0: to be sent as fragments of this size, by fragment.h */
 	uint32_t keep, cut, pad;
-	uint64_t change; /* while planning: what the patches add to a checksum around them */
+	uint64_t change;	/* while planning: what the patches add to a checksum around them */
 	bool checksum_complete; /* a partial checksum was completed: clear NEEDS_CSUM */
 	uint8_t front_length;
 	uint8_t patches;
@@ -45,7 +49,8 @@ XLAT_FN void xlat_edit_init(struct xlat_edit *edit)
 	__builtin_memset(edit, 0, offsetof(struct xlat_edit, patch));
 }
 
-XLAT_FN void xlat_patch_word(struct xlat_edit *edit, uint32_t at, struct be16 old, struct be16 value)
+XLAT_FN void xlat_patch_word(struct xlat_edit *edit, uint32_t at, struct be16 old,
+			     struct be16 value)
 {
 	struct xlat_patch *patch = &edit->patch[edit->patches & (XLAT_PATCH_MAX - 1)];
 
@@ -95,8 +100,8 @@ XLAT_FN void xlat_splice(uint8_t *rest, const struct xlat_edit *edit)
 }
 
 /*
- * Applies the edit to a packet in one piece with XLAT_HEADROOM free bytes before it. Cannot fail; returns where the
- * finished packet starts, which is edit->length long.
+ * Applies the edit to a packet in one piece with XLAT_HEADROOM free bytes before it. Cannot fail;
+ * returns where the finished packet starts, which is edit->length long.
  */
 XLAT_FN uint8_t *xlat_apply(uint8_t *packet, const struct xlat_edit *edit)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Splitting a finished IPv6 packet that begins with an IPv6 and a Fragment header (edit->fragment_mtu) into fragments.
- * Arithmetic only: each fragment is 48 bytes of header, then a slice of the packet, for a host that gathers.
+ * Splitting a finished IPv6 packet that begins with an IPv6 and a Fragment header
+ * (edit->fragment_mtu) into fragments. Arithmetic only: each fragment is 48 bytes of header, then a
+ * slice of the packet, for a host that gathers.
  */
 #ifndef XLAT_FRAGMENT_H
 #define XLAT_FRAGMENT_H
@@ -27,7 +28,9 @@ XLAT_FN uint32_t xlat_fragment_count(uint32_t length, uint32_t mtu)
 {
 	uint32_t payload = length - XLAT_FRAGMENT_HEAD;
 
-	return payload + XLAT_FRAGMENT_HEAD <= mtu ? 1 : (payload + xlat_fragment_step(mtu) - 1) / xlat_fragment_step(mtu);
+	return payload + XLAT_FRAGMENT_HEAD <= mtu
+		       ? 1
+		       : (payload + xlat_fragment_step(mtu) - 1) / xlat_fragment_step(mtu);
 }
 
 /* The index-th fragment. A packet that is a fragment itself keeps its place in the datagram. */
@@ -44,7 +47,8 @@ XLAT_FN void xlat_fragment(const uint8_t *packet, uint32_t length, uint32_t mtu,
 	slice->length = last ? length - slice->offset : xlat_fragment_step(mtu);
 	__builtin_memcpy(slice->head, packet, XLAT_IP6_LEN);
 	xlat_store16(slice->head + XLAT_IP6_PAYLOAD, xlat_be16(slice->length + XLAT_FRAGMENT_LEN));
-	xlat_put_fragment(slice->head + XLAT_IP6_LEN, h[0], (field & XLAT_FRAGMENT_OFFSET_MASK) + at,
+	xlat_put_fragment(slice->head + XLAT_IP6_LEN, h[0],
+			  (field & XLAT_FRAGMENT_OFFSET_MASK) + at,
 			  !last || (field & XLAT_FRAGMENT_MORE), xlat_get32(h + XLAT_FRAGMENT_ID));
 }
 

@@ -34,8 +34,8 @@ XLAT_FN void xlat_put_header4(uint8_t *to, const struct xlat_header4 *h)
 	struct be16 fragment = xlat_be16(h->fragment);
 	struct be16 ttl = xlat_be16((uint32_t)h->ttl << 8 | h->protocol);
 	struct be16 checksum;
-	uint64_t sum = (uint64_t)version.raw + total.raw + h->id.raw + fragment.raw + ttl.raw + h->src.addr.raw +
-		       h->dst.addr.raw;
+	uint64_t sum = (uint64_t)version.raw + total.raw + h->id.raw + fragment.raw + ttl.raw +
+		       h->src.addr.raw + h->dst.addr.raw;
 
 	xlat_store16(to, version);
 	xlat_store16(to + XLAT_IP4_TOTAL, total);
@@ -63,13 +63,15 @@ XLAT_FN void xlat_put_fragment(uint8_t *to, uint8_t next, uint32_t offset, bool 
 {
 	to[0] = next;
 	to[1] = 0;
-	xlat_store16(to + XLAT_FRAGMENT_OFFSET, xlat_be16(offset | (more ? XLAT_FRAGMENT_MORE : 0)));
+	xlat_store16(to + XLAT_FRAGMENT_OFFSET,
+		     xlat_be16(offset | (more ? XLAT_FRAGMENT_MORE : 0)));
 	xlat_store32(to + XLAT_FRAGMENT_ID, xlat_be32(id));
 }
 
 /* The header of an IPv6 packet as IPv4; for the outer one ttl is the new one. */
-XLAT_FN void xlat_header64(const struct xlat_view *v, const struct xlat_tuple4 *to, const struct xlat_params *params,
-			   uint8_t ttl, uint32_t total, uint32_t segment, struct be16 id, uint8_t *out)
+XLAT_FN void xlat_header64(const struct xlat_view *v, const struct xlat_tuple4 *to,
+			   const struct xlat_params *params, uint8_t ttl, uint32_t total,
+			   uint32_t segment, struct be16 id, uint8_t *out)
 {
 	struct xlat_header4 h;
 
@@ -90,8 +92,9 @@ XLAT_FN void xlat_header64(const struct xlat_view *v, const struct xlat_tuple4 *
 }
 
 /* The header of an IPv4 packet as IPv6, with a Fragment header when asked for. */
-XLAT_FN void xlat_header46(const struct xlat_view *v, const struct xlat_tuple6 *to, const struct xlat_params *params,
-			   uint8_t hop_limit, uint32_t payload, bool fragment, uint8_t *out)
+XLAT_FN void xlat_header46(const struct xlat_view *v, const struct xlat_tuple6 *to,
+			   const struct xlat_params *params, uint8_t hop_limit, uint32_t payload,
+			   bool fragment, uint8_t *out)
 {
 	uint8_t next = v->protocol == XLAT_PROTO_ICMP ? (uint8_t)XLAT_PROTO_ICMP6 : v->protocol;
 	struct xlat_header6 h;
@@ -104,7 +107,8 @@ XLAT_FN void xlat_header46(const struct xlat_view *v, const struct xlat_tuple6 *
 	h.hop_limit = hop_limit;
 	xlat_put_header6(out, &h);
 	if (fragment)
-		xlat_put_fragment(out + XLAT_IP6_LEN, next, v->fragment_offset, v->more, v->fragment_id);
+		xlat_put_fragment(out + XLAT_IP6_LEN, next, v->fragment_offset, v->more,
+				  v->fragment_id);
 }
 
 #endif

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
-/* What an ICMP error becomes in the other family: type, code, pointer and MTU (RFC 7915 4.2 and 5.2). */
+/*
+ * What an ICMP error becomes in the other family: type, code, pointer and MTU (RFC 7915 4.2
+ * and 5.2).
+ */
 #ifndef XLAT_ICMP_H
 #define XLAT_ICMP_H
 
@@ -8,7 +11,10 @@
 #include "types.h"
 #include "wire.h"
 
-/* The first eight bytes without the checksum; data is bytes 4 to 7, host order, without RFC 4884's length. */
+/*
+ * The first eight bytes without the checksum; data is bytes 4 to 7, host order, without RFC 4884's
+ * length.
+ */
 struct xlat_icmp {
 	uint8_t type, code;
 	uint32_t data;
@@ -23,7 +29,7 @@ XLAT_FN void xlat_icmp_set(struct xlat_icmp *icmp, uint8_t type, uint8_t code, u
 	icmp->data = data;
 }
 
-/* RFC 7915 figure 3: a byte of the IPv4 header to the byte of the IPv6 header that took its place. */
+/* RFC 7915 figure 3: a byte of the IPv4 header to the byte of IPv6 that took its place. */
 XLAT_FN uint32_t xlat_pointer46(uint32_t pointer)
 {
 	if (pointer >= 16)
@@ -76,7 +82,10 @@ XLAT_FN uint32_t xlat_min(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
-/* RFC 1191 7.1, those of at least 1280: the greatest below the length of the packet that did not fit, or 0. */
+/*
+ * RFC 1191 7.1, those of at least 1280: the greatest below the length of the packet that did not
+ * fit, or 0.
+ */
 XLAT_FN uint32_t xlat_plateau(uint32_t total_length)
 {
 	if (total_length > 32000)
@@ -105,10 +114,14 @@ XLAT_FN uint32_t xlat_mtu46(uint32_t mtu, uint32_t total_length, const struct xl
 	return mtu < XLAT_IP6_MIN_MTU ? (uint32_t)XLAT_IP6_MIN_MTU : mtu;
 }
 
-/* The MTU for an IPv4 sender; a Fragment header in the packet that did not fit has no place in IPv4 (5.2). */
+/*
+ * The MTU for an IPv4 sender; a Fragment header in the packet that did not fit has no place in IPv4
+ * (5.2).
+ */
 XLAT_FN uint32_t xlat_mtu64(uint32_t mtu, bool fragment_header, const struct xlat_params *params)
 {
-	uint32_t shrink = XLAT_IP6_LEN - XLAT_IP4_LEN + (fragment_header ? (uint32_t)XLAT_FRAGMENT_LEN : 0);
+	uint32_t shrink =
+		XLAT_IP6_LEN - XLAT_IP4_LEN + (fragment_header ? (uint32_t)XLAT_FRAGMENT_LEN : 0);
 
 	mtu = mtu > shrink ? mtu - shrink : 0;
 	if (params->mtu4)
@@ -129,7 +142,7 @@ XLAT_FN enum xlat_reason xlat_unreachable46(uint8_t code, struct xlat_icmp *out)
 	case 3: /* port */
 		xlat_icmp_set(out, XLAT_ICMP6_UNREACHABLE, 4, 0);
 		return XLAT_OK;
-	case 0: /* net, host, source route failed, unknown net or host, isolated, unreachable for TOS */
+	case 0: /* net, host, source route, unknown net or host, isolated, for this TOS */
 	case 1:
 	case 5:
 	case 6:
@@ -160,7 +173,8 @@ XLAT_FN enum xlat_reason xlat_icmp46(const struct xlat_icmp *in, uint32_t total_
 	case XLAT_ICMP4_UNREACHABLE:
 		if (in->code != 4)
 			return xlat_unreachable46(in->code, out);
-		xlat_icmp_set(out, XLAT_ICMP6_TOO_BIG, 0, xlat_mtu46(in->data & 0xffff, total_length, params));
+		xlat_icmp_set(out, XLAT_ICMP6_TOO_BIG, 0,
+			      xlat_mtu46(in->data & 0xffff, total_length, params));
 		return XLAT_OK;
 	case XLAT_ICMP4_TIME_EXCEEDED:
 		xlat_icmp_set(out, XLAT_ICMP6_TIME_EXCEEDED, in->code, 0);
@@ -206,7 +220,8 @@ XLAT_FN enum xlat_reason xlat_icmp64(const struct xlat_icmp *in, bool fragment_h
 	case XLAT_ICMP6_UNREACHABLE:
 		return xlat_unreachable64(in->code, out);
 	case XLAT_ICMP6_TOO_BIG:
-		xlat_icmp_set(out, XLAT_ICMP4_UNREACHABLE, 4, xlat_mtu64(in->data, fragment_header, params));
+		xlat_icmp_set(out, XLAT_ICMP4_UNREACHABLE, 4,
+			      xlat_mtu64(in->data, fragment_header, params));
 		return XLAT_OK;
 	case XLAT_ICMP6_TIME_EXCEEDED:
 		xlat_icmp_set(out, XLAT_ICMP4_TIME_EXCEEDED, in->code, 0);

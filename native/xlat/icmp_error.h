@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Planning an ICMP error (RFC 7915 4.2, 4.3, 5.2, 5.3): its header, the packet inside translated once, RFC 4884's
- * extensions kept, the size capped at what every link of the other family carries.
+ * Planning an ICMP error (RFC 7915 4.2, 4.3, 5.2, 5.3): its header, the packet inside translated
+ * once, RFC 4884's extensions kept, the size capped at what every link of the other family carries.
  */
 #ifndef XLAT_ICMP_ERROR_H
 #define XLAT_ICMP_ERROR_H
@@ -16,14 +16,16 @@
 /* The new headers' sizes and the rules of the family that the error goes to. */
 struct xlat_error_shape {
 	uint32_t outer, inner; /* IP headers */
-	uint32_t cap;          /* of the whole packet */
-	uint32_t unit;         /* of RFC 4884's length field */
+	uint32_t cap;	       /* of the whole packet */
+	uint32_t unit;	       /* of RFC 4884's length field */
 	bool extensible;       /* the new type has such a field */
 };
 
-XLAT_FN void xlat_read_icmp(const uint8_t *packet, const struct xlat_view *v, struct xlat_icmp *icmp)
+XLAT_FN void xlat_read_icmp(const uint8_t *packet, const struct xlat_view *v,
+			    struct xlat_icmp *icmp)
 {
-	xlat_icmp_set(icmp, v->icmp_type, v->icmp_code, xlat_get32(packet + v->l4_offset + XLAT_ICMP_DATA));
+	xlat_icmp_set(icmp, v->icmp_type, v->icmp_code,
+		      xlat_get32(packet + v->l4_offset + XLAT_ICMP_DATA));
 }
 
 /* Of the packet inside an error only what has a counterpart is worth telling. */
@@ -37,11 +39,11 @@ XLAT_FN enum xlat_reason xlat_check_inner(const struct xlat_view *inner)
 }
 
 /*
- * How much of the datagram goes along. Returns its length in RFC 4884's units, 0 without extensions: those go when
- * the new type has no place for them, or not both they and 128 bytes of datagram fit.
+ * How much of the datagram goes along. Returns its length in RFC 4884's units, 0 without extensions:
+ * those go when the new type has no place for them, or not both they and 128 bytes of datagram fit.
  */
-XLAT_FN uint32_t xlat_plan_tail(uint32_t have, uint32_t extensions, const struct xlat_error_shape *shape,
-				struct xlat_edit *edit)
+XLAT_FN uint32_t xlat_plan_tail(uint32_t have, uint32_t extensions,
+				const struct xlat_error_shape *shape, struct xlat_edit *edit)
 {
 	uint32_t outer = shape->outer + XLAT_ICMP_LEN;
 	uint32_t room, datagram;
@@ -65,29 +67,36 @@ XLAT_FN uint32_t xlat_plan_tail(uint32_t have, uint32_t extensions, const struct
 	return datagram / shape->unit;
 }
 
-/* What the message's checksum gains: new headers and patches come, old headers and what was cut off go. */
-XLAT_FN uint64_t xlat_error_change(const uint8_t *packet, const struct xlat_view *v, const struct xlat_view *inner,
-				   uint32_t datagram_end, bool extensions, const struct xlat_error_shape *shape,
+/*
+ * What the message's checksum gains: new headers and patches come, old headers and what was cut off
+ * go.
+ */
+XLAT_FN uint64_t xlat_error_change(const uint8_t *packet, const struct xlat_view *v,
+				   const struct xlat_view *inner, uint32_t datagram_end,
+				   bool extensions, const struct xlat_error_shape *shape,
 				   const struct xlat_edit *edit)
 {
 	const uint8_t *icmp = packet + v->l4_offset;
 	uint32_t gone = inner->l4_offset + edit->keep;
-	uint64_t old = (uint64_t)xlat_load16(icmp).raw +
-		       xlat_sum(icmp + XLAT_ICMP_DATA, inner->l4_offset - v->l4_offset - XLAT_ICMP_DATA);
+	uint64_t old =
+		(uint64_t)xlat_load16(icmp).raw +
+		xlat_sum(icmp + XLAT_ICMP_DATA, inner->l4_offset - v->l4_offset - XLAT_ICMP_DATA);
 
 	old += xlat_sum(packet + gone, (extensions ? datagram_end : v->end) - gone);
-	return xlat_sum(edit->front + shape->outer, XLAT_ICMP_LEN + shape->inner) + edit->change + xlat_minus(old);
+	return xlat_sum(edit->front + shape->outer, XLAT_ICMP_LEN + shape->inner) + edit->change +
+	       xlat_minus(old);
 }
 
-XLAT_FN void xlat_plan_inner_upper(const uint8_t *packet, const struct xlat_view *inner, struct xlat_upper *upper,
-				   uint64_t addresses, uint64_t icmp_pseudo, struct xlat_edit *edit)
+XLAT_FN void xlat_plan_inner_upper(const uint8_t *packet, const struct xlat_view *inner,
+				   struct xlat_upper *upper, uint64_t addresses,
+				   uint64_t icmp_pseudo, struct xlat_edit *edit)
 {
 	if (!inner->has_ports)
 		return;
-	upper->change = inner->kind == XLAT_KIND_TCP || inner->kind == XLAT_KIND_UDP ?
-				addresses + xlat_sum_ports(inner->src_port, upper->src_port) +
-					xlat_sum_ports(inner->dst_port, upper->dst_port) :
-				icmp_pseudo;
+	upper->change = inner->kind == XLAT_KIND_TCP || inner->kind == XLAT_KIND_UDP
+				? addresses + xlat_sum_ports(inner->src_port, upper->src_port) +
+					  xlat_sum_ports(inner->dst_port, upper->dst_port)
+				: icmp_pseudo;
 	if (inner->kind == XLAT_KIND_TCP || inner->kind == XLAT_KIND_UDP)
 		xlat_plan_ports(packet, inner, upper, edit);
 	else
@@ -95,8 +104,10 @@ XLAT_FN void xlat_plan_inner_upper(const uint8_t *packet, const struct xlat_view
 }
 
 /* Writes the ICMP checksum: base is the old one, pseudo what the pseudo-header adds. */
-XLAT_FN void xlat_finish_error(const uint8_t *packet, const struct xlat_view *v, const struct xlat_params *params,
-			       const struct xlat_error_shape *shape, uint64_t change, struct xlat_edit *edit)
+XLAT_FN void xlat_finish_error(const uint8_t *packet, const struct xlat_view *v,
+			       const struct xlat_params *params,
+			       const struct xlat_error_shape *shape, uint64_t change,
+			       struct xlat_edit *edit)
 {
 	struct be16 base = xlat_icmp_checksum(packet, v, params->partial_checksum, edit);
 
@@ -107,8 +118,10 @@ XLAT_FN void xlat_finish_error(const uint8_t *packet, const struct xlat_view *v,
 
 /* An ICMPv6 error as ICMPv4. */
 XLAT_FN enum xlat_reason xlat_plan_error64(const uint8_t *packet, const struct xlat_view *v,
-					   const struct xlat_tuple4 *to, const struct xlat_tuple4 *inner_to,
-					   const struct xlat_params *params, uint8_t ttl, struct xlat_edit *edit)
+					   const struct xlat_tuple4 *to,
+					   const struct xlat_tuple4 *inner_to,
+					   const struct xlat_params *params, uint8_t ttl,
+					   struct xlat_edit *edit)
 {
 	struct xlat_error_shape shape = { XLAT_IP4_LEN, XLAT_IP4_LEN, XLAT_IP4_ERROR_MAX, 4, true };
 	struct be16 no_id = { 0 };
@@ -142,21 +155,24 @@ XLAT_FN enum xlat_reason xlat_plan_error64(const uint8_t *packet, const struct x
 	upper.src_port = inner_to->src_port;
 	upper.dst_port = inner_to->dst_port;
 	upper.partial = upper.complete = false;
-	xlat_plan_inner_upper(packet, &inner, &upper,
-			      xlat_sum_ip4(inner_to->src) + xlat_sum_ip4(inner_to->dst) +
-				      xlat_minus(xlat_sum_ip6(&src) + xlat_sum_ip6(&dst)),
-			      xlat_minus(xlat_sum_icmp6_pseudo(&src, &dst, xlat_upper_length(&inner))), edit);
+	xlat_plan_inner_upper(
+		packet, &inner, &upper,
+		xlat_sum_ip4(inner_to->src) + xlat_sum_ip4(inner_to->dst) +
+			xlat_minus(xlat_sum_ip6(&src) + xlat_sum_ip6(&dst)),
+		xlat_minus(xlat_sum_icmp6_pseudo(&src, &dst, xlat_upper_length(&inner))), edit);
 	change = xlat_error_change(packet, v, &inner, end, units, &shape, edit);
 	src = xlat_src6(packet, v);
 	dst = xlat_dst6(packet, v);
-	xlat_finish_error(packet, v, params, &shape,
-			  change + xlat_minus(xlat_sum_icmp6_pseudo(&src, &dst, xlat_upper_length(v))), edit);
+	xlat_finish_error(
+		packet, v, params, &shape,
+		change + xlat_minus(xlat_sum_icmp6_pseudo(&src, &dst, xlat_upper_length(v))), edit);
 	return XLAT_OK;
 }
 
 /* An ICMPv4 error as ICMPv6. */
 XLAT_FN enum xlat_reason xlat_plan_error46(const uint8_t *packet, const struct xlat_view *v,
-					   const struct xlat_tuple6 *to, const struct xlat_tuple6 *inner_to,
+					   const struct xlat_tuple6 *to,
+					   const struct xlat_tuple6 *inner_to,
 					   const struct xlat_params *params, uint8_t hop_limit,
 					   struct xlat_edit *edit)
 {
@@ -175,7 +191,8 @@ XLAT_FN enum xlat_reason xlat_plan_error46(const uint8_t *packet, const struct x
 		why = xlat_icmp46(&in, inner.total_length, params, &out);
 	if (why)
 		return why;
-	shape.extensible = out.type == XLAT_ICMP6_UNREACHABLE || out.type == XLAT_ICMP6_TIME_EXCEEDED;
+	shape.extensible = out.type == XLAT_ICMP6_UNREACHABLE ||
+			   out.type == XLAT_ICMP6_TIME_EXCEEDED;
 	shape.inner += inner.is_fragment ? (uint32_t)XLAT_FRAGMENT_LEN : 0;
 	units = xlat_plan_tail(end - inner.l4_offset, v->end - end, &shape, edit);
 	out.data |= units << 24; /* RFC 4884 4.4 */
@@ -196,8 +213,10 @@ XLAT_FN enum xlat_reason xlat_plan_error46(const uint8_t *packet, const struct x
 						 xlat_sum_ip4(xlat_dst4(packet, &inner))),
 			      xlat_sum_icmp6_pseudo(&inner_to->src, &inner_to->dst, payload), edit);
 	change = xlat_error_change(packet, v, &inner, end, units, &shape, edit);
-	xlat_finish_error(packet, v, params, &shape,
-			  change + xlat_sum_icmp6_pseudo(&to->src, &to->dst, edit->length - XLAT_IP6_LEN), edit);
+	xlat_finish_error(
+		packet, v, params, &shape,
+		change + xlat_sum_icmp6_pseudo(&to->src, &to->dst, edit->length - XLAT_IP6_LEN),
+		edit);
 	return XLAT_OK;
 }
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * bytes → view → plan → edit. A plan says what RFC 7915 makes of a packet whose new addresses are known; it touches
- * no byte. When it fails the edit is worth nothing and the reason is what to count.
+ * bytes → view → plan → edit. A plan says what RFC 7915 makes of a packet whose new addresses are
+ * known; it touches no byte. When it fails, the edit is worth nothing and the reason is to be counted.
  *
  *	why = xlat_parse(packet, length, &view);
- *	... the session layer says what the addresses and ports become ...
+ *	... the session layer says what addresses and ports become ...
  *	why = xlat_plan64(packet, &view, &to, NULL, &params, &edit);
  *	packet = xlat_apply(packet, &edit);	its length is edit.length
  */
@@ -19,7 +19,8 @@
 #include "transport.h"
 #include "view.h"
 
-XLAT_FN enum xlat_reason xlat_plan_hop(const struct xlat_view *v, const struct xlat_params *params, uint8_t *out)
+XLAT_FN enum xlat_reason xlat_plan_hop(const struct xlat_view *v, const struct xlat_params *params,
+				       uint8_t *out)
 {
 	int hop = (int)v->hop_limit + params->hop_adjust;
 
@@ -48,7 +49,8 @@ XLAT_FN enum xlat_reason xlat_check_protocol(const struct xlat_view *v)
 }
 
 /* The largest packet that leaves: a super-packet's segment, not the super-packet. */
-XLAT_FN uint32_t xlat_segment_size(const struct xlat_view *v, const struct xlat_params *params, uint32_t header)
+XLAT_FN uint32_t xlat_segment_size(const struct xlat_view *v, const struct xlat_params *params,
+				   uint32_t header)
 {
 	uint32_t whole = header + xlat_upper_length(v);
 
@@ -57,16 +59,24 @@ XLAT_FN uint32_t xlat_segment_size(const struct xlat_view *v, const struct xlat_
 	return xlat_min(whole, header + v->l4_header_length + params->gso_size);
 }
 
-/* Only a packet that leaves with DF set has to fit the next hop; the others are fragmented on the way. */
-XLAT_FN bool xlat_fits4(const struct xlat_view *v, const struct xlat_params *params, uint32_t segment)
+/*
+ * Only a packet that leaves with DF set has to fit the next hop; the others are fragmented on the
+ * way.
+ */
+XLAT_FN bool xlat_fits4(const struct xlat_view *v, const struct xlat_params *params,
+			uint32_t segment)
 {
-	return !params->mtu4 || segment <= params->mtu4 || segment <= XLAT_DF_ABOVE || v->has_fragment_header;
+	return !params->mtu4 || segment <= params->mtu4 || segment <= XLAT_DF_ABOVE ||
+	       v->has_fragment_header;
 }
 
-/* IPv6 to IPv4 (RFC 7915 5). `inner` is the new form of the packet inside, read for an ICMP error only. */
-XLAT_FN enum xlat_reason xlat_plan64(const uint8_t *packet, const struct xlat_view *v, const struct xlat_tuple4 *to,
-				     const struct xlat_tuple4 *inner, const struct xlat_params *params,
-				     struct xlat_edit *edit)
+/*
+ * IPv6 to IPv4 (RFC 7915 5). `inner` is the new form of the packet inside, read for an ICMP error
+ * only.
+ */
+XLAT_FN enum xlat_reason xlat_plan64(const uint8_t *packet, const struct xlat_view *v,
+				     const struct xlat_tuple4 *to, const struct xlat_tuple4 *inner,
+				     const struct xlat_params *params, struct xlat_edit *edit)
 {
 	uint32_t total = XLAT_IP4_LEN + xlat_upper_length(v);
 	uint32_t segment = xlat_segment_size(v, params, XLAT_IP4_LEN);
@@ -101,7 +111,8 @@ XLAT_FN enum xlat_reason xlat_plan64(const uint8_t *packet, const struct xlat_vi
 	upper.change = to->delta;
 	if (v->kind == XLAT_KIND_TCP || v->kind == XLAT_KIND_UDP) {
 		if (!to->delta) {
-			uint64_t old = xlat_sum(packet + XLAT_IP6_SRC, 32) + v->src_port.raw + v->dst_port.raw;
+			uint64_t old = xlat_sum(packet + XLAT_IP6_SRC, 32) + v->src_port.raw +
+				       v->dst_port.raw;
 
 			upper.change = xlat_sum_tuple4(to) + xlat_minus(old);
 		}
@@ -115,11 +126,11 @@ XLAT_FN enum xlat_reason xlat_plan64(const uint8_t *packet, const struct xlat_vi
 }
 
 /*
- * Whether the packet leaves as fragments: DF clear, and larger than every IPv6 link must carry (RFC 7915 4). A
- * super-packet has to be split into its segments before.
+ * Whether the packet leaves as fragments: DF clear, and larger than every IPv6 link must carry (RFC
+ * 7915 4). A super-packet has to be split into its segments before.
  */
-XLAT_FN enum xlat_reason xlat_plan_size46(const struct xlat_view *v, const struct xlat_params *params,
-					  struct xlat_edit *edit)
+XLAT_FN enum xlat_reason xlat_plan_size46(const struct xlat_view *v,
+					  const struct xlat_params *params, struct xlat_edit *edit)
 {
 	uint32_t header = XLAT_IP6_LEN + (v->is_fragment ? (uint32_t)XLAT_FRAGMENT_LEN : 0);
 	uint32_t size = xlat_segment_size(v, params, header);
@@ -137,15 +148,17 @@ XLAT_FN enum xlat_reason xlat_plan_size46(const struct xlat_view *v, const struc
 	return XLAT_OK;
 }
 
-XLAT_FN bool xlat_is_udp_zero(const uint8_t *packet, const struct xlat_view *v, const struct xlat_params *params)
+XLAT_FN bool xlat_is_udp_zero(const uint8_t *packet, const struct xlat_view *v,
+			      const struct xlat_params *params)
 {
-	return v->kind == XLAT_KIND_UDP && !xlat_load16(packet + v->l4_offset + XLAT_UDP_CHECKSUM).raw &&
+	return v->kind == XLAT_KIND_UDP &&
+	       !xlat_load16(packet + v->l4_offset + XLAT_UDP_CHECKSUM).raw &&
 	       !params->partial_checksum;
 }
 
 XLAT_FN enum xlat_reason xlat_plan_upper46(const uint8_t *packet, const struct xlat_view *v,
-					   const struct xlat_tuple6 *to, const struct xlat_params *params,
-					   struct xlat_edit *edit)
+					   const struct xlat_tuple6 *to,
+					   const struct xlat_params *params, struct xlat_edit *edit)
 {
 	struct xlat_upper upper;
 
@@ -162,7 +175,8 @@ XLAT_FN enum xlat_reason xlat_plan_upper46(const uint8_t *packet, const struct x
 	}
 	if (v->kind == XLAT_KIND_TCP || v->kind == XLAT_KIND_UDP) {
 		if (!to->delta) {
-			uint64_t old = xlat_sum(packet + XLAT_IP4_SRC, 8) + v->src_port.raw + v->dst_port.raw;
+			uint64_t old = xlat_sum(packet + XLAT_IP4_SRC, 8) + v->src_port.raw +
+				       v->dst_port.raw;
 
 			upper.change = xlat_sum_tuple6(to) + xlat_minus(old);
 		}
@@ -174,10 +188,13 @@ XLAT_FN enum xlat_reason xlat_plan_upper46(const uint8_t *packet, const struct x
 	return XLAT_OK;
 }
 
-/* IPv4 to IPv6 (RFC 7915 4). `inner` is the new form of the packet inside, read for an ICMP error only. */
-XLAT_FN enum xlat_reason xlat_plan46(const uint8_t *packet, const struct xlat_view *v, const struct xlat_tuple6 *to,
-				     const struct xlat_tuple6 *inner, const struct xlat_params *params,
-				     struct xlat_edit *edit)
+/*
+ * IPv4 to IPv6 (RFC 7915 4). `inner` is the new form of the packet inside, read for an ICMP error
+ * only.
+ */
+XLAT_FN enum xlat_reason xlat_plan46(const uint8_t *packet, const struct xlat_view *v,
+				     const struct xlat_tuple6 *to, const struct xlat_tuple6 *inner,
+				     const struct xlat_params *params, struct xlat_edit *edit)
 {
 	enum xlat_reason why = xlat_check_protocol(v);
 	uint8_t hop_limit = 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Why a packet was not translated. This table is the only list of reasons: counters, logs, the API and the metrics
- * are derived from it. XLAT_REASON(NAME, sentence, the RFC passage that asks for it).
+ * Why a packet was not translated. This table is the only list of reasons: counters, logs, the API
+ * and the metrics are derived from it. XLAT_REASON(NAME, sentence, the RFC passage that asks for
+ * it).
  */
 #ifndef XLAT_REASON_H
 #define XLAT_REASON_H

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
-/* IPv4-embedded IPv6 addresses (RFC 6052 2.2). Bits 64 to 71, the u-octet, are zero and split the address. */
+/*
+ * IPv4-embedded IPv6 addresses (RFC 6052 2.2). Bits 64 to 71, the u-octet, are zero and split the
+ * address.
+ */
 #ifndef XLAT_RFC6052_H
 #define XLAT_RFC6052_H
 
@@ -13,8 +16,12 @@ XLAT_FN uint32_t xlat_embedded_byte(uint32_t length, uint32_t i)
 	return length < 96 && at >= 8 ? at + 1 : at;
 }
 
-/* The length is one of RFC 6052's; bits of the prefix after it are not looked at, the suffix is zero. */
-XLAT_FN struct xlat_ip6 xlat_embed(const struct xlat_ip6 *prefix, uint32_t length, struct xlat_ip4 ip4)
+/*
+ * The length is one of RFC 6052's; bits of the prefix after it are not looked at, the suffix is
+ * zero.
+ */
+XLAT_FN struct xlat_ip6 xlat_embed(const struct xlat_ip6 *prefix, uint32_t length,
+				   struct xlat_ip4 ip4)
 {
 	struct xlat_ip6 ip6 = { { 0 } };
 	uint32_t host = xlat_ip4_host(ip4);
@@ -34,7 +41,10 @@ XLAT_FN struct xlat_ip6 xlat_embed(const struct xlat_ip6 *prefix, uint32_t lengt
 	return ip6;
 }
 
-/* False when the u-octet is not zero: no address made by xlat_embed() has it. The suffix is ignored (2.3). */
+/*
+ * False when the u-octet is not zero: no address made by xlat_embed() has it. The suffix is ignored
+ * (2.3).
+ */
 XLAT_FN bool xlat_extract(const struct xlat_ip6 *ip6, uint32_t length, struct xlat_ip4 *ip4)
 {
 	uint32_t host = 0;
@@ -53,7 +63,8 @@ XLAT_FN bool xlat_extract(const struct xlat_ip6 *ip6, uint32_t length, struct xl
 }
 
 /* Whether the address is under the prefix, of any length up to 128. */
-XLAT_FN bool xlat_under_prefix(const struct xlat_ip6 *ip6, const struct xlat_ip6 *prefix, uint32_t length)
+XLAT_FN bool xlat_under_prefix(const struct xlat_ip6 *ip6, const struct xlat_ip6 *prefix,
+			       uint32_t length)
 {
 	uint32_t i;
 

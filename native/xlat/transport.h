@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Planning the upper layer: ports, identifier, checksum. A checksum is only ever changed by the difference, so a
- * wrong one stays wrong and the receiver finds out (RFC 7915 4.5, 5.5).
+ * Planning the upper layer: ports, identifier, checksum. A checksum is only ever changed by the
+ * difference, so a wrong one stays wrong and the receiver finds out (RFC 7915 4.5, 5.5).
  */
 #ifndef XLAT_TRANSPORT_H
 #define XLAT_TRANSPORT_H
@@ -16,8 +16,8 @@ struct xlat_upper {
 	uint32_t at; /* in the finished packet */
 	struct be16 src_port, dst_port;
 	uint64_t change; /* what pseudo-header and ports add */
-	bool partial;    /* the checksum field covers the pseudo-header only */
-	bool complete;   /* and is to be completed here */
+	bool partial;	 /* the checksum field covers the pseudo-header only */
+	bool complete;	 /* and is to be completed here */
 };
 
 XLAT_FN uint64_t xlat_sum_ports(struct be16 old, struct be16 value)
@@ -26,11 +26,12 @@ XLAT_FN uint64_t xlat_sum_ports(struct be16 old, struct be16 value)
 }
 
 /* TCP and UDP. Inside an ICMP error the checksum may have been cut off. */
-XLAT_FN void xlat_plan_ports(const uint8_t *packet, const struct xlat_view *v, const struct xlat_upper *upper,
-			     struct xlat_edit *edit)
+XLAT_FN void xlat_plan_ports(const uint8_t *packet, const struct xlat_view *v,
+			     const struct xlat_upper *upper, struct xlat_edit *edit)
 {
 	const uint8_t *l4 = packet + v->l4_offset;
-	uint32_t field = v->kind == XLAT_KIND_TCP ? (uint32_t)XLAT_TCP_CHECKSUM : (uint32_t)XLAT_UDP_CHECKSUM;
+	uint32_t field = v->kind == XLAT_KIND_TCP ? (uint32_t)XLAT_TCP_CHECKSUM
+						  : (uint32_t)XLAT_UDP_CHECKSUM;
 	struct be16 old, value;
 
 	xlat_patch_word(edit, upper->at + XLAT_SRC_PORT, v->src_port, upper->src_port);
@@ -58,12 +59,12 @@ XLAT_FN void xlat_plan_ports(const uint8_t *packet, const struct xlat_view *v, c
 }
 
 /*
- * RFC 6146 3.4 and RFC 7915 4.5: IPv6 has no UDP without checksum, so one is computed over the whole datagram.
- * upper->change is not looked at: there is nothing to update.
+ * RFC 6146 3.4 and RFC 7915 4.5: IPv6 has no UDP without checksum, so one is computed over the
+ * whole datagram. upper->change is not looked at: there is nothing to update.
  */
 XLAT_FN enum xlat_reason xlat_plan_udp_zero(const uint8_t *packet, const struct xlat_view *v,
-					    const struct xlat_tuple6 *to, const struct xlat_upper *upper,
-					    struct xlat_edit *edit)
+					    const struct xlat_tuple6 *to,
+					    const struct xlat_upper *upper, struct xlat_edit *edit)
 {
 	const uint8_t *l4 = packet + v->l4_offset;
 	uint32_t len = xlat_get16(l4 + XLAT_UDP_LENGTH);
@@ -72,8 +73,10 @@ XLAT_FN enum xlat_reason xlat_plan_udp_zero(const uint8_t *packet, const struct 
 
 	if (len < XLAT_UDP_LEN || len > xlat_upper_length(v))
 		return XLAT_BAD_LENGTH;
-	change = xlat_sum_ip6(&to->src) + xlat_sum_ip6(&to->dst) + xlat_sum_pseudo(len, XLAT_PROTO_UDP) +
-		 xlat_sum_ports(v->src_port, upper->src_port) + xlat_sum_ports(v->dst_port, upper->dst_port);
+	change = xlat_sum_ip6(&to->src) + xlat_sum_ip6(&to->dst) +
+		 xlat_sum_pseudo(len, XLAT_PROTO_UDP) +
+		 xlat_sum_ports(v->src_port, upper->src_port) +
+		 xlat_sum_ports(v->dst_port, upper->dst_port);
 	value = xlat_full_checksum(l4, len, change);
 	if (!value.raw)
 		value.raw = 0xffff;
@@ -84,8 +87,8 @@ XLAT_FN enum xlat_reason xlat_plan_udp_zero(const uint8_t *packet, const struct 
 }
 
 /* The checksum an ICMP message came with, completed if the sender left that to a network card. */
-XLAT_FN struct be16 xlat_icmp_checksum(const uint8_t *packet, const struct xlat_view *v, bool partial,
-				       struct xlat_edit *edit)
+XLAT_FN struct be16 xlat_icmp_checksum(const uint8_t *packet, const struct xlat_view *v,
+				       bool partial, struct xlat_edit *edit)
 {
 	const uint8_t *l4 = packet + v->l4_offset;
 
@@ -96,8 +99,8 @@ XLAT_FN struct be16 xlat_icmp_checksum(const uint8_t *packet, const struct xlat_
 }
 
 /* ICMP echo: type, identifier, and the pseudo-header that comes or goes in upper->change. */
-XLAT_FN void xlat_plan_echo(const uint8_t *packet, const struct xlat_view *v, const struct xlat_upper *upper,
-			    struct xlat_edit *edit)
+XLAT_FN void xlat_plan_echo(const uint8_t *packet, const struct xlat_view *v,
+			    const struct xlat_upper *upper, struct xlat_edit *edit)
 {
 	bool request = v->kind == XLAT_KIND_ECHO_REQUEST;
 	uint32_t type6 = request ? XLAT_ICMP6_ECHO : XLAT_ICMP6_ECHO_REPLY;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * Byte order lives in the type: a struct be16 or be32 is as it stands on the wire, an integer is in host order,
- * and only the functions here cross from one to the other.
+ * Byte order lives in the type: a struct be16 or be32 is as it stands on the wire, an integer is in
+ * host order, and only the functions here cross from one to the other.
  */
 #ifndef XLAT_TYPES_H
 #define XLAT_TYPES_H
@@ -95,7 +95,10 @@ XLAT_FN uint32_t xlat_host32(struct be32 v)
 	return xlat_swap32(v.raw);
 }
 
-/* Packets start anywhere, so loads are by memcpy; a BPF program sees them 4-byte aligned and loads words. */
+/*
+ * Packets start anywhere, so loads are by memcpy; a BPF program sees them 4-byte aligned and loads
+ * words.
+ */
 XLAT_FN struct be16 xlat_load16(const uint8_t *p)
 {
 	struct be16 v;

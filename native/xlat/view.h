@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * What a packet is. The one place where bytes of a stranger are judged: after xlat_parse() returned XLAT_OK every
- * offset in the view lies inside the packet, and nobody checks a length again.
+ * What a packet is. The one place where bytes of a stranger are judged: after xlat_parse() returned
+ * XLAT_OK every offset in the view lies inside the packet, and nobody checks a length again.
  */
 #ifndef XLAT_VIEW_H
 #define XLAT_VIEW_H
@@ -11,7 +11,10 @@
 #include "types.h"
 #include "wire.h"
 
-/* More than the four kinds of RFC 8200 4.1 in their recommended order, with room for a repeated one. */
+/*
+ * More than the four kinds of RFC 8200 4.1 in their recommended order, with room for a repeated
+ * one.
+ */
 #define XLAT_MAX_EXTENSIONS 8
 
 enum xlat_kind {
@@ -25,26 +28,27 @@ enum xlat_kind {
 };
 
 struct xlat_view {
-	uint32_t offset;       /* of the IP header: 0, or where the packet inside an ICMP error starts */
-	uint32_t l4_offset;    /* of the upper-layer header or the fragment's payload, from the same byte as offset */
-	uint32_t end;          /* of the bytes that are there; less than the headers say only inside an ICMP error */
+	/* All offsets count from the first byte of the outer packet. */
+	uint32_t offset;    /* of the IP header; not 0 for the packet inside an ICMP error */
+	uint32_t l4_offset; /* of the upper-layer header, or of a later fragment's payload */
+	uint32_t end;       /* of the bytes that are there; an inner packet is often cut short */
 	uint32_t total_length; /* by the IP header, and with it */
 	uint32_t fragment_id;
-	uint32_t pointer; /* with XLAT_ROUTING_HEADER: the Segments Left byte, for ICMPv6 Parameter Problem */
+	uint32_t pointer; /* with XLAT_ROUTING_HEADER: the Segments Left byte */
 	uint16_t fragment_offset; /* in bytes */
 	uint16_t l4_header_length;
 	struct be16 src_port, dst_port; /* both the identifier for ICMP echo */
-	uint8_t family;                 /* 4 or 6 */
-	uint8_t kind;                   /* enum xlat_kind */
-	uint8_t protocol;               /* as on the wire: 58 for ICMPv6 */
+	uint8_t family;			/* 4 or 6 */
+	uint8_t kind;			/* enum xlat_kind */
+	uint8_t protocol;		/* as on the wire: 58 for ICMPv6 */
 	uint8_t hop_limit;
 	uint8_t traffic_class;
 	uint8_t tcp_flags;
 	uint8_t icmp_type, icmp_code;
 	bool df;
 	bool has_fragment_header; /* IPv6; also of an atomic fragment (RFC 6946) */
-	bool is_fragment;         /* more fragments or an offset */
-	bool first, more;         /* first is also true of a whole packet */
+	bool is_fragment;	  /* more fragments or an offset */
+	bool first, more;	  /* first is also true of a whole packet */
 	bool has_ports;
 };
 
@@ -187,8 +191,8 @@ XLAT_FN enum xlat_reason xlat_parse_options(const uint8_t *p, uint32_t len)
 }
 
 /* `inner` is the packet inside an ICMP error: cut short by right, and no longer anyone's to judge. */
-XLAT_FN enum xlat_reason xlat_parse4(const uint8_t *packet, uint32_t offset, uint32_t limit, bool inner,
-				     struct xlat_view *v)
+XLAT_FN enum xlat_reason xlat_parse4(const uint8_t *packet, uint32_t offset, uint32_t limit,
+				     bool inner, struct xlat_view *v)
 {
 	const uint8_t *h = packet + offset;
 	uint32_t have = limit - offset;
@@ -230,8 +234,8 @@ XLAT_FN enum xlat_reason xlat_parse4(const uint8_t *packet, uint32_t offset, uin
 
 XLAT_FN bool xlat_is_extension(uint8_t next)
 {
-	return next == XLAT_PROTO_HOP_BY_HOP || next == XLAT_PROTO_ROUTING || next == XLAT_PROTO_FRAGMENT ||
-	       next == XLAT_PROTO_DESTINATION;
+	return next == XLAT_PROTO_HOP_BY_HOP || next == XLAT_PROTO_ROUTING ||
+	       next == XLAT_PROTO_FRAGMENT || next == XLAT_PROTO_DESTINATION;
 }
 
 XLAT_FN void xlat_parse_fragment6(const uint8_t *h, struct xlat_view *v)
@@ -246,8 +250,12 @@ XLAT_FN void xlat_parse_fragment6(const uint8_t *h, struct xlat_view *v)
 	v->is_fragment = v->more || v->fragment_offset;
 }
 
-/* RFC 7915 5.1: Hop-by-Hop, Destination and used-up Routing headers are skipped. Moves l4_offset behind them. */
-XLAT_FN enum xlat_reason xlat_parse_extensions(const uint8_t *packet, bool inner, struct xlat_view *v)
+/*
+ * RFC 7915 5.1: Hop-by-Hop, Destination and used-up Routing headers are skipped. Moves l4_offset
+ * behind them.
+ */
+XLAT_FN enum xlat_reason xlat_parse_extensions(const uint8_t *packet, bool inner,
+					       struct xlat_view *v)
 {
 	enum xlat_reason fault = XLAT_OK;
 	uint32_t i;
@@ -269,7 +277,8 @@ XLAT_FN enum xlat_reason xlat_parse_extensions(const uint8_t *packet, bool inner
 			len = ((uint32_t)h[1] + 1) * 8;
 		if (have < len)
 			return XLAT_TRUNCATED;
-		if (v->protocol == XLAT_PROTO_ROUTING && h[XLAT_ROUTING_SEGMENTS_LEFT] && !inner && !fault) {
+		if (v->protocol == XLAT_PROTO_ROUTING && h[XLAT_ROUTING_SEGMENTS_LEFT] && !inner &&
+		    !fault) {
 			v->pointer = v->l4_offset - v->offset + XLAT_ROUTING_SEGMENTS_LEFT;
 			fault = XLAT_ROUTING_HEADER;
 		}
@@ -279,8 +288,8 @@ XLAT_FN enum xlat_reason xlat_parse_extensions(const uint8_t *packet, bool inner
 	return fault;
 }
 
-XLAT_FN enum xlat_reason xlat_parse6(const uint8_t *packet, uint32_t offset, uint32_t limit, bool inner,
-				     struct xlat_view *v)
+XLAT_FN enum xlat_reason xlat_parse6(const uint8_t *packet, uint32_t offset, uint32_t limit,
+				     bool inner, struct xlat_view *v)
 {
 	const uint8_t *h = packet + offset;
 	uint32_t have = limit - offset;
@@ -315,8 +324,8 @@ XLAT_FN bool xlat_is_icmp(const struct xlat_view *v)
 }
 
 /*
- * Any other upper layer goes unchanged (RFC 7915 4.1, 5.1), but not one that the other family would read as its own
- * ICMP or as an extension header, nor IGMP (4.2).
+ * Any other upper layer goes unchanged (RFC 7915 4.1, 5.1), but not one that the other family would
+ * read as its own ICMP or as an extension header, nor IGMP (4.2).
  */
 XLAT_FN bool xlat_is_alien(const struct xlat_view *v)
 {
@@ -325,8 +334,8 @@ XLAT_FN bool xlat_is_alien(const struct xlat_view *v)
 	       !xlat_is_icmp(v);
 }
 
-XLAT_FN enum xlat_reason xlat_parse_at(const uint8_t *packet, uint32_t offset, uint32_t limit, bool inner,
-				       struct xlat_view *v)
+XLAT_FN enum xlat_reason xlat_parse_at(const uint8_t *packet, uint32_t offset, uint32_t limit,
+				       bool inner, struct xlat_view *v)
 {
 	__builtin_memset(v, 0, sizeof(*v));
 	v->offset = v->l4_offset = v->end = offset;
@@ -340,8 +349,9 @@ XLAT_FN enum xlat_reason xlat_parse_at(const uint8_t *packet, uint32_t offset, u
 }
 
 /*
- * A whole packet of len bytes, which may be more than its header says (padding). With XLAT_SOURCE_ROUTE and
- * XLAT_ROUTING_HEADER the view is complete, so that the packet can be answered.
+ * A whole packet of len bytes, which may be more than its header says (padding). With
+ * XLAT_SOURCE_ROUTE and XLAT_ROUTING_HEADER the view is complete, so that the packet can be
+ * answered.
  */
 XLAT_FN enum xlat_reason xlat_parse(const uint8_t *packet, uint32_t len, struct xlat_view *v)
 {
@@ -349,16 +359,17 @@ XLAT_FN enum xlat_reason xlat_parse(const uint8_t *packet, uint32_t len, struct 
 }
 
 /*
- * Where the original datagram inside an ICMP error ends and RFC 4884's extensions begin; the packet's end when there
- * are none. A length below 128 bytes is not RFC 4884's (4.6) and says nothing.
+ * Where the original datagram inside an ICMP error ends and RFC 4884's extensions begin; the packet's
+ * end when there are none. A length below 128 bytes is not RFC 4884's (4.6) and says nothing.
  */
 XLAT_FN uint32_t xlat_datagram_end(const uint8_t *packet, const struct xlat_view *v)
 {
 	const uint8_t *icmp = packet + v->l4_offset;
 	uint32_t len = 0;
 
-	if (v->family == 4 && (v->icmp_type == XLAT_ICMP4_UNREACHABLE || v->icmp_type == XLAT_ICMP4_TIME_EXCEEDED ||
-			       v->icmp_type == XLAT_ICMP4_PARAMETER))
+	if (v->family == 4 &&
+	    (v->icmp_type == XLAT_ICMP4_UNREACHABLE || v->icmp_type == XLAT_ICMP4_TIME_EXCEEDED ||
+	     v->icmp_type == XLAT_ICMP4_PARAMETER))
 		len = (uint32_t)icmp[XLAT_ICMP4_EXT_LENGTH] * 4;
 	if (v->family == 6 &&
 	    (v->icmp_type == XLAT_ICMP6_UNREACHABLE || v->icmp_type == XLAT_ICMP6_TIME_EXCEEDED))
@@ -369,13 +380,16 @@ XLAT_FN uint32_t xlat_datagram_end(const uint8_t *packet, const struct xlat_view
 }
 
 /*
- * The packet inside an ICMP error, whose offsets count from the same byte as the error's own. A header that was
- * cut off within the upper layer is XLAT_OK; has_ports says whether the ports were still there.
+ * The packet inside an ICMP error, whose offsets count from the same byte as the error's own. A
+ * header that was cut off within the upper layer is XLAT_OK; has_ports says whether the ports were
+ * still there.
  */
-XLAT_FN enum xlat_reason xlat_parse_inner(const uint8_t *packet, const struct xlat_view *v, struct xlat_view *inner)
+XLAT_FN enum xlat_reason xlat_parse_inner(const uint8_t *packet, const struct xlat_view *v,
+					  struct xlat_view *inner)
 {
 	uint32_t limit = xlat_datagram_end(packet, v);
-	enum xlat_reason why = xlat_parse_at(packet, v->l4_offset + XLAT_ICMP_LEN, limit, true, inner);
+	enum xlat_reason why =
+		xlat_parse_at(packet, v->l4_offset + XLAT_ICMP_LEN, limit, true, inner);
 
 	if (inner->family && inner->family != v->family)
 		return XLAT_BAD_VERSION;

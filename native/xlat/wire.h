@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
 /*
- * The wire format: sizes, field offsets and numbers. Fields are read with xlat_get16() and its kin at these offsets,
- * never through a cast, so no header needs an alignment.
+ * The wire format: sizes, field offsets and numbers. Fields are read with xlat_get16() and its kin
+ * at these offsets, never through a cast, so no header needs an alignment.
  */
 #ifndef XLAT_WIRE_H
 #define XLAT_WIRE_H
@@ -16,27 +16,27 @@ enum xlat_size {
 	XLAT_UDP_LEN = 8,
 	XLAT_ICMP_LEN = 8,
 	XLAT_IP4_MAX = 65535,
-	XLAT_IP6_MIN_MTU = 1280, /* RFC 8200 5 */
-	XLAT_IP4_MIN_MTU = 68,   /* RFC 791 3.2 */
+	XLAT_IP6_MIN_MTU = 1280,     /* RFC 8200 5 */
+	XLAT_IP4_MIN_MTU = 68,	     /* RFC 791 3.2 */
 	XLAT_EXT_DATAGRAM_MIN = 128, /* RFC 4884 4.3 */
-	XLAT_IP4_ERROR_MAX = 576, /* RFC 1812 4.3.2.3 */
-	XLAT_IP6_ERROR_MAX = 1280, /* RFC 4443 2.4 (c) */
+	XLAT_IP4_ERROR_MAX = 576,    /* RFC 1812 4.3.2.3 */
+	XLAT_IP6_ERROR_MAX = 1280,   /* RFC 4443 2.4 (c) */
 };
 
 enum xlat_ip4_field { /* RFC 791 3.1 */
-	XLAT_IP4_VERSION = 0,
-	XLAT_IP4_TOS = 1,
-	XLAT_IP4_TOTAL = 2,
-	XLAT_IP4_ID = 4,
-	XLAT_IP4_FRAGMENT = 6,
-	XLAT_IP4_TTL = 8,
-	XLAT_IP4_PROTOCOL = 9,
-	XLAT_IP4_CHECKSUM = 10,
-	XLAT_IP4_SRC = 12,
-	XLAT_IP4_DST = 16,
-	XLAT_IP4_DF = 0x4000,
-	XLAT_IP4_MF = 0x2000,
-	XLAT_IP4_OFFSET_MASK = 0x1fff,
+		      XLAT_IP4_VERSION = 0,
+		      XLAT_IP4_TOS = 1,
+		      XLAT_IP4_TOTAL = 2,
+		      XLAT_IP4_ID = 4,
+		      XLAT_IP4_FRAGMENT = 6,
+		      XLAT_IP4_TTL = 8,
+		      XLAT_IP4_PROTOCOL = 9,
+		      XLAT_IP4_CHECKSUM = 10,
+		      XLAT_IP4_SRC = 12,
+		      XLAT_IP4_DST = 16,
+		      XLAT_IP4_DF = 0x4000,
+		      XLAT_IP4_MF = 0x2000,
+		      XLAT_IP4_OFFSET_MASK = 0x1fff,
 };
 
 enum xlat_ip4_option {
@@ -47,16 +47,16 @@ enum xlat_ip4_option {
 };
 
 enum xlat_ip6_field { /* RFC 8200 3 and 4.5 */
-	XLAT_IP6_PAYLOAD = 4,
-	XLAT_IP6_NEXT = 6,
-	XLAT_IP6_HOP = 7,
-	XLAT_IP6_SRC = 8,
-	XLAT_IP6_DST = 24,
-	XLAT_FRAGMENT_OFFSET = 2,
-	XLAT_FRAGMENT_ID = 4,
-	XLAT_FRAGMENT_MORE = 1,
-	XLAT_FRAGMENT_OFFSET_MASK = 0xfff8,
-	XLAT_ROUTING_SEGMENTS_LEFT = 3,
+		      XLAT_IP6_PAYLOAD = 4,
+		      XLAT_IP6_NEXT = 6,
+		      XLAT_IP6_HOP = 7,
+		      XLAT_IP6_SRC = 8,
+		      XLAT_IP6_DST = 24,
+		      XLAT_FRAGMENT_OFFSET = 2,
+		      XLAT_FRAGMENT_ID = 4,
+		      XLAT_FRAGMENT_MORE = 1,
+		      XLAT_FRAGMENT_OFFSET_MASK = 0xfff8,
+		      XLAT_ROUTING_SEGMENTS_LEFT = 3,
 };
 
 enum xlat_protocol {

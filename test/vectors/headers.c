@@ -1,38 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Every entry point of the core, out of line: what a compiler must be able to make code of, BPF's above all. */
+/*
+ * Every entry point of the core, out of line: what a compiler must be able to make code of, BPF's
+ * above all.
+ */
 #include "answer.h"
 #include "fragment.h"
 #include "plan.h"
 
 enum xlat_reason parse(const uint8_t *packet, uint32_t len, struct xlat_view *v);
-enum xlat_reason parse_inner(const uint8_t *packet, const struct xlat_view *v, struct xlat_view *inner);
-enum xlat_reason plan64(const uint8_t *packet, const struct xlat_view *v, const struct xlat_tuple4 *to,
-			const struct xlat_params *params, struct xlat_edit *edit);
-enum xlat_reason plan46(const uint8_t *packet, const struct xlat_view *v, const struct xlat_tuple6 *to,
-			const struct xlat_params *params, struct xlat_edit *edit);
+enum xlat_reason parse_inner(const uint8_t *packet, const struct xlat_view *v,
+			     struct xlat_view *inner);
+enum xlat_reason plan64(const uint8_t *packet, const struct xlat_view *v,
+			const struct xlat_tuple4 *to, const struct xlat_params *params,
+			struct xlat_edit *edit);
+enum xlat_reason plan46(const uint8_t *packet, const struct xlat_view *v,
+			const struct xlat_tuple6 *to, const struct xlat_params *params,
+			struct xlat_edit *edit);
 uint8_t *apply(uint8_t *packet, const struct xlat_edit *edit);
-void embed(struct xlat_ip6 *out, const struct xlat_ip6 *prefix, uint32_t length, const struct xlat_ip4 *ip4);
+void embed(struct xlat_ip6 *out, const struct xlat_ip6 *prefix, uint32_t length,
+	   const struct xlat_ip4 *ip4);
 bool extract(const struct xlat_ip6 *ip6, uint32_t length, struct xlat_ip4 *out);
-void fragment(const uint8_t *packet, uint32_t length, uint32_t mtu, uint32_t index, struct xlat_slice *slice);
+void fragment(const uint8_t *packet, uint32_t length, uint32_t mtu, uint32_t index,
+	      struct xlat_slice *slice);
 
 enum xlat_reason parse(const uint8_t *packet, uint32_t len, struct xlat_view *v)
 {
 	return xlat_parse(packet, len, v);
 }
 
-enum xlat_reason parse_inner(const uint8_t *packet, const struct xlat_view *v, struct xlat_view *inner)
+enum xlat_reason parse_inner(const uint8_t *packet, const struct xlat_view *v,
+			     struct xlat_view *inner)
 {
 	return xlat_parse_inner(packet, v, inner);
 }
 
-enum xlat_reason plan64(const uint8_t *packet, const struct xlat_view *v, const struct xlat_tuple4 *to,
-			const struct xlat_params *params, struct xlat_edit *edit)
+enum xlat_reason plan64(const uint8_t *packet, const struct xlat_view *v,
+			const struct xlat_tuple4 *to, const struct xlat_params *params,
+			struct xlat_edit *edit)
 {
 	return xlat_plan64(packet, v, to, to, params, edit);
 }
 
-enum xlat_reason plan46(const uint8_t *packet, const struct xlat_view *v, const struct xlat_tuple6 *to,
-			const struct xlat_params *params, struct xlat_edit *edit)
+enum xlat_reason plan46(const uint8_t *packet, const struct xlat_view *v,
+			const struct xlat_tuple6 *to, const struct xlat_params *params,
+			struct xlat_edit *edit)
 {
 	return xlat_plan46(packet, v, to, to, params, edit);
 }
@@ -42,7 +53,8 @@ uint8_t *apply(uint8_t *packet, const struct xlat_edit *edit)
 	return xlat_apply(packet, edit);
 }
 
-void embed(struct xlat_ip6 *out, const struct xlat_ip6 *prefix, uint32_t length, const struct xlat_ip4 *ip4)
+void embed(struct xlat_ip6 *out, const struct xlat_ip6 *prefix, uint32_t length,
+	   const struct xlat_ip4 *ip4)
 {
 	*out = xlat_embed(prefix, length, *ip4);
 }
@@ -52,7 +64,8 @@ bool extract(const struct xlat_ip6 *ip6, uint32_t length, struct xlat_ip4 *out)
 	return xlat_extract(ip6, length, out);
 }
 
-void fragment(const uint8_t *packet, uint32_t length, uint32_t mtu, uint32_t index, struct xlat_slice *slice)
+void fragment(const uint8_t *packet, uint32_t length, uint32_t mtu, uint32_t index,
+	      struct xlat_slice *slice)
 {
 	xlat_fragment(packet, length, mtu, index, slice);
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * mutate SEED COUNT < commands: spoils the packets of the vectors at random and runs them through the core. The
- * sanitizers see what it reads and writes. Beyond that, whatever comes out must parse, be as long as promised, and
- * have a right checksum exactly if what went in had one, by a sum that is slow and written anew.
+ * mutate SEED COUNT < commands: spoils the packets of the vectors at random and runs them through
+ * the core. The sanitizers see what it reads and writes. Beyond that, whatever comes out must
+ * parse, be as long as promised, and have a right checksum exactly if what went in had one, by a
+ * sum that is slow and written anew.
  */
 #include "answer.h"
 #include "fragment.h"
@@ -59,7 +60,8 @@ static int verdict(const uint8_t *p, const struct xlat_view *v)
 /* Lengths, types and offsets lie in the first bytes; there most of the harm is done. */
 static void spoil(uint8_t *p, uint32_t len)
 {
-	static const uint8_t telling[] = { 0, 1, 4, 5, 6, 8, 17, 20, 40, 43, 44, 58, 60, 64, 127, 128, 255 };
+	static const uint8_t telling[] = { 0,  1,  4,  5,  6,  8,   17,	 20, 40,
+					   43, 44, 58, 60, 64, 127, 128, 255 };
 	uint32_t n = chance(4);
 
 	while (n-- && len) {
@@ -84,12 +86,16 @@ static void repair(uint8_t *p, uint32_t len)
 
 static enum xlat_reason plan(const uint8_t *p, const struct xlat_view *v, struct xlat_edit *edit)
 {
-	static const struct xlat_tuple6 to6 = { { { 0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, 192, 0, 2, 33 } },
-						{ { 0x20, 1, 0xd, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5 } },
-						{ 80 },
-						{ 1234 },
-						0 };
-	static const struct xlat_tuple4 to4 = { { { 0x406433c6 } }, { { 0x210200c0 } }, { 40000 }, { 80 }, 0 };
+	static const struct xlat_tuple6 to6 = {
+		{ { 0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, 192, 0, 2, 33 } },
+		{ { 0x20, 1, 0xd, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5 } },
+		{ 80 },
+		{ 1234 },
+		0
+	};
+	static const struct xlat_tuple4 to4 = {
+		{ { 0x406433c6 } }, { { 0x210200c0 } }, { 40000 }, { 80 }, 0
+	};
 	struct xlat_params params;
 
 	xlat_params_init(&params);
@@ -97,11 +103,12 @@ static enum xlat_reason plan(const uint8_t *p, const struct xlat_view *v, struct
 	params.copy_traffic_class = chance(2);
 	params.hop_adjust = (int8_t)(1 - (int)chance(3));
 	params.lowest_ipv6_mtu = chance(2) ? 1280 : 1500;
-	return v->family == 6 ? xlat_plan64(p, v, &to4, &to4, &params, edit) :
-				xlat_plan46(p, v, &to6, &to6, &params, edit);
+	return v->family == 6 ? xlat_plan64(p, v, &to4, &to4, &params, edit)
+			      : xlat_plan46(p, v, &to6, &to6, &params, edit);
 }
 
-static void check_output(const uint8_t *p, const struct xlat_edit *edit, const struct xlat_view *before, int was)
+static void check_output(const uint8_t *p, const struct xlat_edit *edit,
+			 const struct xlat_view *before, int was)
 {
 	enum xlat_reason why;
 	struct xlat_view v, inner;
@@ -114,7 +121,8 @@ static void check_output(const uint8_t *p, const struct xlat_edit *edit, const s
 	expect(v.family != before->family, "the family did not change");
 	expect(v.total_length == edit->length, "the length is not the promised one");
 	expect(v.kind == before->kind, "the kind changed");
-	expect(edit->fragment_mtu || v.l4_offset == edit->l4_offset, "the upper layer is not where promised");
+	expect(edit->fragment_mtu || v.l4_offset == edit->l4_offset,
+	       "the upper layer is not where promised");
 	is = verdict(p, &v);
 	if (was < 0 || is < 0 || edit->fragment_mtu)
 		expect(was < 0 || is >= 0 || edit->fragment_mtu, "a checksum got lost");
@@ -126,14 +134,16 @@ static void check_output(const uint8_t *p, const struct xlat_edit *edit, const s
 
 static void check_fragments(const uint8_t *p, const struct xlat_edit *edit)
 {
-	uint32_t i, count = xlat_fragment_count(edit->length, edit->fragment_mtu), covered = XLAT_FRAGMENT_HEAD;
+	uint32_t i, count = xlat_fragment_count(edit->length, edit->fragment_mtu),
+		    covered = XLAT_FRAGMENT_HEAD;
 
 	for (i = 0; i < count; i++) {
 		struct xlat_slice slice;
 
 		xlat_fragment(p, edit->length, edit->fragment_mtu, i, &slice);
 		expect(slice.offset == covered, "a hole between fragments");
-		expect(slice.length + XLAT_FRAGMENT_HEAD <= edit->fragment_mtu, "a fragment too long");
+		expect(slice.length + XLAT_FRAGMENT_HEAD <= edit->fragment_mtu,
+		       "a fragment too long");
 		covered += slice.length;
 	}
 	expect(covered == edit->length, "the fragments are not the packet");
@@ -149,8 +159,8 @@ static void answer(const uint8_t *p, const struct xlat_view *v)
 	uint32_t len = 0;
 	struct xlat_view answered;
 
-	if (v->family == 6 ? !xlat_answer6(p, v, &error, &source, out, &len) :
-			     !xlat_answer4(p, v, &error, source4, id, out, &len)) {
+	if (v->family == 6 ? !xlat_answer6(p, v, &error, &source, out, &len)
+			   : !xlat_answer4(p, v, &error, source4, id, out, &len)) {
 		expect(!xlat_parse(out, len, &answered), "the answer does not parse");
 		expect(verdict(out, &answered) == 1, "the answer's checksum is wrong");
 	}
@@ -179,7 +189,8 @@ static bool once(const struct seed *seed)
 	}
 	if (!why) {
 		p = xlat_apply(p, &edit);
-		expect(p >= block && p + edit.length <= block + XLAT_HEADROOM + len, "outside of the headroom");
+		expect(p >= block && p + edit.length <= block + XLAT_HEADROOM + len,
+		       "outside of the headroom");
 		check_output(p, &edit, &v, was);
 		if (edit.fragment_mtu)
 			check_fragments(p, &edit);

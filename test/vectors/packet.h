@@ -10,7 +10,10 @@
 
 #include "edit.h"
 
-/* A heap block of XLAT_HEADROOM and then the packet; nothing after it, so that a sanitizer sees what reads there. */
+/*
+ * A heap block of XLAT_HEADROOM and then the packet; nothing after it, so that a sanitizer sees
+ * what reads there.
+ */
 static inline uint8_t *read_packet(const char *line, uint32_t *len)
 {
 	const char *hex = strstr(line, " in=");

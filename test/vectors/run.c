@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Runs vectors through the core: one command a line on stdin, one result a line on stdout. Packets lie in heap
- * blocks that end where the packet ends, so that the sanitizers see every byte read beyond it.
+ * Runs vectors through the core: one command a line on stdin, one result a line on stdout. Packets
+ * lie in heap blocks that end where the packet ends, so that the sanitizers see every byte read
+ * beyond it.
  */
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -130,7 +131,8 @@ static struct xlat_tuple6 tuple6(const char *key)
 	return t;
 }
 
-static enum xlat_reason plan(const uint8_t *p, const struct xlat_view *v, bool way64, struct xlat_edit *edit)
+static enum xlat_reason plan(const uint8_t *p, const struct xlat_view *v, bool way64,
+			     struct xlat_edit *edit)
 {
 	struct xlat_tuple4 to4, inner4;
 	struct xlat_tuple6 to6, inner6;
@@ -141,7 +143,8 @@ static enum xlat_reason plan(const uint8_t *p, const struct xlat_view *v, bool w
 		to4 = tuple4("to");
 		inner4 = tuple4("inner");
 		if (number("delta", 0)) {
-			struct xlat_tuple6 from = { xlat_src6(p, v), xlat_dst6(p, v), v->src_port, v->dst_port, 0 };
+			struct xlat_tuple6 from = { xlat_src6(p, v), xlat_dst6(p, v), v->src_port,
+						    v->dst_port, 0 };
 
 			to4.delta = xlat_delta64(&from, &to4);
 		}
@@ -150,7 +153,8 @@ static enum xlat_reason plan(const uint8_t *p, const struct xlat_view *v, bool w
 	to6 = tuple6("to");
 	inner6 = tuple6("inner");
 	if (number("delta", 0)) {
-		struct xlat_tuple4 from = { xlat_src4(p, v), xlat_dst4(p, v), v->src_port, v->dst_port, 0 };
+		struct xlat_tuple4 from = { xlat_src4(p, v), xlat_dst4(p, v), v->src_port,
+					    v->dst_port, 0 };
 
 		to6.delta = xlat_delta46(&from, &to6);
 	}
@@ -208,7 +212,8 @@ static void parse(void)
 	struct xlat_view v;
 	enum xlat_reason why = xlat_parse(block + XLAT_HEADROOM, len, &v);
 
-	printf("%s %s pointer=%u kind=%u\n", why ? "drop" : "out", xlat_reason_text(why)->name, v.pointer, v.kind);
+	printf("%s %s pointer=%u kind=%u\n", why ? "drop" : "out", xlat_reason_text(why)->name,
+	       v.pointer, v.kind);
 	free(block);
 }
 
@@ -217,7 +222,8 @@ static void answer(bool six)
 	uint32_t len, out_len = 0;
 	uint8_t *block = read_packet(line, &len), *p = block + XLAT_HEADROOM;
 	uint8_t *out = (uint8_t *)malloc(XLAT_ANSWER_MAX);
-	struct xlat_icmp error = { (uint8_t)number("type", 0), (uint8_t)number("code", 0), value("data") };
+	struct xlat_icmp error = { (uint8_t)number("type", 0), (uint8_t)number("code", 0),
+				   value("data") };
 	enum xlat_reason why;
 	struct xlat_ip6 source;
 	struct xlat_view v;
@@ -227,7 +233,8 @@ static void answer(bool six)
 		source = ip6(word("source"));
 		why = xlat_answer6(p, &v, &error, &source, out, &out_len);
 	} else {
-		why = xlat_answer4(p, &v, &error, ip4(word("source")), xlat_be16(number("id", 0)), out, &out_len);
+		why = xlat_answer4(p, &v, &error, ip4(word("source")), xlat_be16(number("id", 0)),
+				   out, &out_len);
 	}
 	printf(why ? "drop %s" : "out", xlat_reason_text(why)->name);
 	if (!why)
@@ -239,8 +246,9 @@ static void answer(bool six)
 
 static void probe(void)
 {
-	struct xlat_tuple6 flow = { ip6(word("src")), ip6(word("dst")), xlat_be16(number("sport", 0)),
-				    xlat_be16(number("dport", 0)), 0 };
+	struct xlat_tuple6 flow = { ip6(word("src")), ip6(word("dst")),
+				    xlat_be16(number("sport", 0)), xlat_be16(number("dport", 0)),
+				    0 };
 	uint8_t out[60];
 
 	printf("out");
@@ -267,13 +275,15 @@ static void address(const char *command)
 			printf("is none\n");
 	} else if (!strcmp(command, "check4")) {
 		four = ip4(word("ip4"));
-		printf("is illegal=%d nonglobal=%d\n", xlat_is_illegal4(four), xlat_is_non_global4(four));
+		printf("is illegal=%d nonglobal=%d\n", xlat_is_illegal4(four),
+		       xlat_is_non_global4(four));
 	} else if (!strcmp(command, "broadcast")) {
 		four = ip4(word("ip4"));
 		printf("is %d\n", xlat_is_subnet_broadcast4(four, ip4(word("subnet")), length));
 	} else {
 		six = ip6(word("ip6"));
-		printf("is illegal=%d wellknown=%d\n", xlat_is_illegal6(&six), xlat_is_well_known(&six));
+		printf("is illegal=%d wellknown=%d\n", xlat_is_illegal6(&six),
+		       xlat_is_well_known(&six));
 	}
 }
 
