@@ -151,7 +151,7 @@ export class AdvertiseService implements Service {
   }
 
   #supervise(): Supervised {
-    const args = ['--nodaemon', '--logmethod', 'stderr_clean', '--config', this.#file]
+    const args = ['--nodaemon', '--logmethod', 'stderr', '--config', this.#file]
     return new Supervised(this.#system, this.#clock, this.#log, {
       command: 'radvd',
       args: [...args, '--pidfile', `${this.#names.runDirectory}/radvd.pid`],
