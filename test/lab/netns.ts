@@ -16,6 +16,8 @@ interface Ledger {
   readonly pid: number
   readonly started: string
   readonly namespaces: string[]
+  /** Links of the host whose other end is in a namespace. */
+  readonly links?: string[]
   readonly directories: string[]
 }
 
@@ -30,6 +32,8 @@ function startTime(pid: number): string | undefined {
 }
 
 function removeNow(ledger: Ledger): void {
+  // the kernel takes a namespace's links away some time after its name
+  for (const link of ledger.links ?? []) spawnSync('ip', ['link', 'del', link])
   for (const name of ledger.namespaces) {
     if (!existsSync(`/run/netns/${name}`)) continue
     const pids = spawnSync('ip', ['netns', 'pids', name], { encoding: 'utf8' }).stdout ?? ''
@@ -141,7 +145,13 @@ export class Topology {
   constructor(label: string) {
     this.label = label
     this.id = randomBytes(2).toString('hex')
-    this.#ledger = { pid: process.pid, started: startTime(process.pid) ?? '', namespaces: [], directories: [] }
+    this.#ledger = {
+      pid: process.pid,
+      started: startTime(process.pid) ?? '',
+      namespaces: [],
+      links: [],
+      directories: [],
+    }
     this.#path = join(LEDGERS, `${label}-${this.id}.json`)
     mkdirSync(LEDGERS, { recursive: true })
     this.#write()
@@ -179,6 +189,8 @@ export class Topology {
       ...(end.mac ? ['address', end.mac] : []),
       ...(end.namespace ? ['netns', end.namespace.name] : []),
     ]
+    for (const end of [a, b]) if (!end.namespace) this.#ledger.links?.push(end.name)
+    this.#write()
     await run('ip', ['link', 'add', ...side(a), 'type', 'veth', 'peer', ...side(b)])
     for (const end of [a, b]) {
       const ip = (...args: string[]) => (end.namespace ? end.namespace.ip(...args) : run('ip', args))
