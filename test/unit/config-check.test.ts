@@ -88,6 +88,26 @@ describe('pools', () => {
     expect(nat64({ pools: [...pools].reverse() })[0]).toContain('/nat64/pools/1/addresses/0: 198.51.100.64/28 shares')
   })
 
+  it('do not share a single port', () => {
+    const pools = [
+      { ...POOL, ports: '1024-2047' },
+      { ...POOL, ports: '2047-4095' },
+    ]
+    expectOne(nat64({ pools }), '/nat64/pools/1/addresses/0', 'shares the ports 2047-2047')
+  })
+
+  it('are compared although one has an unknown key', () => {
+    const found = nat64({ pools: [{ ...POOL, colour: 'red' }, POOL] })
+    expect(found).toEqual([
+      '/nat64/pools/0/colour: is not a key that is known here',
+      expect.stringContaining('/nat64/pools/1/addresses/0: 198.51.100.64/28 shares'),
+    ])
+  })
+
+  it('are not compared where one is at fault itself', () => {
+    expectOne(nat64({ pools: [{ addresses: ['x'] }, POOL, POOL] }), '/nat64/pools/0/addresses/0', '"x" is no address')
+  })
+
   it('may split the ports of an address, and have the same clients', () => {
     const split = [{ ...POOL, ports: '1024-2047' }, { ...POOL, ports: '2048-4095' }, { addresses: ['203.0.113.0/24'] }]
     expect(nat64({ pools: split })).toEqual([])

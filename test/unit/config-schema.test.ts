@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import Value from 'typebox/value'
 import { describe, expect, it } from 'vitest'
 import { FORMATS } from '../../src/config/formats.ts'
@@ -38,6 +38,12 @@ describe('the example', () => {
     const config = loadConfig(read('config/example.yaml'), 'config/example.yaml')
     expect(config.nat64?.static).toHaveLength(1)
     expect(config.advertise[0]?.pref64).toBe('64:ff9b::/96')
+  })
+
+  it('is not the only one that does', () => {
+    const directory = new URL('../../config/', import.meta.url)
+    for (const name of readdirSync(directory).filter((name) => name.endsWith('.yaml')))
+      expect(loadConfig(read(`config/${name}`), name).version, name).toBe(1)
   })
 })
 
