@@ -287,7 +287,7 @@ public:
 
 	/**
 	 * Replaces the configuration: shard by shard under the shard's lock, so that a packet sees the old or the
-	 * new one whole. What the new one no longer allows ends. One caller at a time.
+	 * new one whole. What the new one no longer allows has ended when this returns.
 	 */
 	ConfigureResult configure(const SessionConfig &config, Time now);
 

@@ -128,7 +128,7 @@ bool SessionTable::Impl::allowed(const Policy &policy, const SessionRecord &reco
 	return policy.allows(bound.protocol, bound.client, bound.client_port, bound.pool, bound.pool_port);
 }
 
-/** Under the shard's lock for as long as it takes, so that no packet meets what is about to go. */
+/** Under the shard's lock for as long as it takes: no packet sees a shard half purged. */
 uint64_t SessionTable::Impl::purge(Shard &shard)
 {
 	const Policy &now = *shard.policy;
@@ -179,8 +179,13 @@ uint64_t SessionTable::Impl::install(std::unique_ptr<Policy> fresh, Time now)
 		std::lock_guard guard(shard.lock);
 		shard.policy = fresh.get();
 		keep_peers(shard, fresh->config.address_dependent);
-		if (!first && !same)
-			ended += purge(shard);
+	}
+	/* Only when no shard follows the old policy: static ports then have one meaning. */
+	for (Shard &shard : shards) {
+		if (first || same)
+			break;
+		std::lock_guard guard(shard.lock);
+		ended += purge(shard);
 	}
 	for (const StaticConfig &entry : fresh->config.statics)
 		open_static(shards[client_shard(secret(), entry.inside)], entry, now);

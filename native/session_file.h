@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <atomic>
 #include <mutex>
 #include <string>
 
@@ -90,7 +91,8 @@ public:
 	void retract(Record &record)
 	{
 		__atomic_store_n(&record.commit, 0u, __ATOMIC_RELAXED);
-		__atomic_thread_fence(__ATOMIC_RELEASE);
+		/* A successor reads after this process is gone: only the compiler could reorder. */
+		std::atomic_signal_fence(std::memory_order_seq_cst);
 	}
 	bool valid(const Record &record) const { return record.commit && record.commit == record.digest(); }
 

@@ -161,7 +161,7 @@ struct SessionTable::Impl {
 	uint64_t purge(Shard &shard);
 	bool allowed(const Policy &policy, const SessionRecord &record) const;
 	void open_static(Shard &shard, const StaticConfig &entry, Time now);
-	/** Hands the policy to the packet threads, shard by shard, and ends what it forbids. */
+	/** Hands the policy to the packet threads, shard by shard, then ends what it forbids. */
 	uint64_t install(std::unique_ptr<Policy> fresh, Time now);
 };
 

@@ -88,7 +88,7 @@ CASE("ignores a record that was being written, and gives its port back")
 	f.crash();
 	f.edit([](FileHeader &, SessionRecord *sessions) {
 		sessions[3].commit = 0;
-		sessions[5].remote++;
+		sessions[5].remote_port++;
 	});
 	f.open();
 	EQUAL(f.table->adopted(), 8);
@@ -196,13 +196,14 @@ CASE("survives a kill at any instant of a busy minute")
 		waitpid(child, nullptr, 0);
 		f.open();
 		CHECK(f.table->adoption().empty());
-		std::vector<uint16_t> ports;
 		uint64_t counted = 0;
 		for (const BindingView &view : f.list_bindings())
 			counted += view.sessions;
 		EQUAL(counted, f.sessions());
 		EQUAL(f.ports_used(), f.bindings());
-		f.pass(61'000 + 30'000'000);
+		/* Past the child's clock, which ran ahead. */
+		f.now += 30'000'000;
+		f.pass(1'000);
 		EQUAL(f.sessions(), 0);
 		EQUAL(f.ports_used(), 0);
 		unsigned room = 0;

@@ -180,6 +180,18 @@ CASE("ends an idle session at its time and gives the port back")
 	}
 }
 
+CASE("ends an old connection four minutes after its RST")
+{
+	Flow flow;
+	flow.play("Ss");
+	flow.pass(300'000);
+	flow.play("r");
+	flow.pass(TRANSITORY - 1000);
+	EQUAL(flow.sessions(), 1);
+	flow.pass(1500);
+	EQUAL(flow.sessions(), 0);
+}
+
 CASE("probes an idle established session, which lives on if anybody answers")
 {
 	Flow flow;

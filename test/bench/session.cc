@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * What the session table costs, apart from packets:
+ *   g++ -std=c++20 -O2 -fno-exceptions -pthread test/bench/session.cc native/session*.cc native/pool.cc -o /tmp/bench
+ *   /tmp/bench [FILE]          one JSON line a size; FILE holds the table, /dev/shm/sixgate-bench by default
+ */
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <random>
+#include <string>
+#include <unistd.h>
+#include <vector>
+
+#include "../../native/session.h"
+
+using namespace sixgate;
+
+namespace {
+
+constexpr unsigned BATCH = 16;
+const Time now = 1'000'000'000;
+
+double seconds(std::chrono::steady_clock::time_point since)
+{
+	return std::chrono::duration<double>(std::chrono::steady_clock::now() - since).count();
+}
+
+Tuple6 flow(uint32_t number)
+{
+	Tuple6 t = {};
+	const uint8_t client[4] = { 0x20, 0x01, 0x0d, 0xb8 }, server[4] = { 0x00, 0x64, 0xff, 0x9b };
+	memcpy(t.client.bytes, client, 4);
+	memcpy(t.server.bytes, server, 4);
+	uint32_t host = number / 100;
+	for (int i = 0; i < 4; i++)
+		t.client.bytes[15 - i] = (uint8_t)(host >> (8 * i));
+	const uint8_t remote[4] = { 198, 51, 100, (uint8_t)number };
+	memcpy(t.server.bytes + 12, remote, 4);
+	t.client_port = (uint16_t)(1024 + number % 100);
+	t.server_port = 53;
+	return t;
+}
+
+template <typename Look> double lookup(uint32_t count, Look look)
+{
+	double best = 1e9;
+	for (unsigned round = 0; round < 5; round++) {
+		auto start = std::chrono::steady_clock::now();
+		look();
+		best = std::min(best, seconds(start));
+	}
+	return best / count * 1e9;
+}
+
+bool measure(uint32_t sessions, const std::string &path)
+{
+	unlink(path.c_str());
+	SessionOptions options;
+	options.path = path;
+	options.max_sessions = std::max(sessions, 1024u);
+	Prefix6 prefix = { {}, 96 };
+	prefix.address = flow(0).server;
+	memset(prefix.address.bytes + 12, 0, 4);
+	options.config.prefixes = { prefix };
+	PoolConfig pool;
+	pool.addresses = { { 0xc0000200, 26 } };
+	options.config.pools = { pool };
+	std::string error;
+	auto table = SessionTable::open(options, now, error);
+	if (!table) {
+		fprintf(stderr, "%s\n", error.c_str());
+		return false;
+	}
+	Facts facts = { Protocol::UDP };
+	facts.bytes = 84;
+	std::vector<Tuple4> fours(sessions);
+	auto start = std::chrono::steady_clock::now();
+	for (uint32_t i = 0; i < sessions; i++)
+		fours[i] = table->outbound(flow(i), facts, now).four;
+	double created = sessions / seconds(start);
+	MemoryUse memory = table->memory();
+
+	std::vector<uint32_t> order(std::min(sessions, 200'000u));
+	std::mt19937 random(1);
+	for (uint32_t &number : order)
+		number = random() % sessions;
+	uint32_t count = (uint32_t)order.size(), wrong = 0;
+	std::vector<Tuple6> sixes(count);
+	std::vector<Tuple4> shuffled(count);
+	for (uint32_t i = 0; i < count; i++) {
+		sixes[i] = flow(order[i]);
+		shuffled[i] = fours[order[i]];
+	}
+	double out = lookup(count, [&] {
+		for (const Tuple6 &t : sixes)
+			wrong += table->outbound(t, facts, now).reason != XLAT_OK;
+	});
+	double in = lookup(count, [&] {
+		for (const Tuple4 &t : shuffled)
+			wrong += table->inbound(t, facts, now).reason != XLAT_OK;
+	});
+	double batched = lookup(count, [&] {
+		for (uint32_t i = 0; i + BATCH <= count; i += BATCH) {
+			for (uint32_t j = i; j < i + BATCH; j++)
+				table->prefetch64(Protocol::UDP, sixes[j]);
+			for (uint32_t j = i; j < i + BATCH; j++)
+				table->prefetch_record64(Protocol::UDP, sixes[j]);
+			for (uint32_t j = i; j < i + BATCH; j++)
+				wrong += table->outbound(sixes[j], facts, now).reason != XLAT_OK;
+		}
+	});
+	Event events[64];
+	start = std::chrono::steady_clock::now();
+	for (unsigned shard = 0; shard < SHARDS; shard++)
+		table->tick(shard, now + 1000, 1000, events, 64);
+	double quiet = seconds(start) * 1e6;
+	table.reset();
+	start = std::chrono::steady_clock::now();
+	table = SessionTable::open(options, now, error);
+	double adoption = seconds(start) * 1e3;
+	wrong += table->adopted() != sessions;
+	start = std::chrono::steady_clock::now();
+	table->configure([&] {
+		options.config.pools[0].first_port = 1025;
+		return options.config;
+	}(), now);
+	double reconfigured = seconds(start) * 1e3;
+	printf("{\"sessions\":%u,\"outbound_ns\":%.0f,\"inbound_ns\":%.0f,\"outbound_batched_ns\":%.0f,"
+	       "\"new_bindings_per_s\":%.0f,\"bytes_per_session\":%.1f,\"file_bytes\":%llu,\"process_bytes\":%llu,"
+	       "\"idle_tick_us\":%.0f,\"adoption_ms\":%.1f,\"configure_ms\":%.1f}\n",
+	       sessions, out, in, batched, created, (double)(memory.file + memory.process) / sessions,
+	       (unsigned long long)memory.file, (unsigned long long)memory.process, quiet, adoption, reconfigured);
+	table.reset();
+	unlink(path.c_str());
+	return wrong == 0;
+}
+
+} // namespace
+
+int main(int argc, char **argv)
+{
+	std::string path = argc > 1 ? argv[1] : "/dev/shm/sixgate-bench";
+	for (uint32_t sessions : { 1'000u, 100'000u, 1'000'000u })
+		if (!measure(sessions, path))
+			return 1;
+	return 0;
+}
