@@ -54,8 +54,8 @@ function privateSynthesis({ dns64, nat64 }: Config, report: Report): void {
       `is set, but ${WELL_KNOWN_PREFIX} must not carry private addresses (RFC 6052 section 3.1)`,
       remedy,
     )
+  // A range that is partly global, 0.0.0.0/0 above all, works for that part.
   for (const [index, { prefix, ipv4 }] of dns64.rules.entries())
-    // A range that is partly global, 0.0.0.0/0 above all, works for that part.
     for (const [at, text] of ipv4.entries())
       if (parsePrefix(prefix).equals(WELL_KNOWN_PREFIX) && isWhollyNonGlobal(parsePrefix(text)))
         report(

@@ -93,7 +93,8 @@ describe('pools', () => {
       { ...POOL, ports: '1024-2047' },
       { ...POOL, ports: '2047-4095' },
     ]
-    expectOne(nat64({ pools }), '/nat64/pools/1/addresses/0', 'shares the ports 2047-2047')
+    for (const order of [pools, pools.toReversed()])
+      expectOne(nat64({ pools: order }), '/nat64/pools/1/addresses/0', 'shares the ports 2047-2047')
   })
 
   it('are compared although one has an unknown key', () => {
