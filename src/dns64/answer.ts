@@ -47,7 +47,7 @@ export function emptyAnswer(rcode: number, keep = 0): Answer {
 export const SERVER_FAILURE = emptyAnswer(RCODE.SERVFAIL, KEEP_FAILURE)
 
 export function writtenAnswer(writer: Writer, about: { rcode?: number; synthesised: boolean; keep?: number }): Answer {
-  const body = writer.body.slice()
+  const { body } = writer
   const least = Math.min(MAX_POSITIVE, ...writer.ttlOffsets.map((at) => getTtl(body, at)))
   return {
     rcode: about.rcode ?? RCODE.NOERROR,

@@ -19,13 +19,14 @@ export class Key {
   length = 0
   hash = 0
   #nameHash = 0
+  readonly #text = Buffer.from(this.words.buffer)
 
-  static of(name: Uint8Array, type: number, variant: number, view = 0): Key {
-    const key = new Key()
-    key.readName(name, 0, name.length)
-    key.finish(type, variant)
-    key.view = view
-    return key
+  /** Makes this the key of an uncompressed name. */
+  assign(name: Uint8Array, type: number, variant: number, view = 0): this {
+    this.readName(name, 0, name.length)
+    this.finish(type, variant)
+    this.view = view
+    return this
   }
 
   /** Takes the name at `at`, which may not be compressed; returns the offset behind it, or -1 for no name. */
@@ -77,6 +78,6 @@ export class Key {
 
   /** The same for equal keys. */
   toString(): string {
-    return Buffer.from(this.bytes.buffer, 0, this.length).toString('latin1')
+    return this.#text.toString('latin1', 0, this.length)
   }
 }

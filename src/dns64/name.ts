@@ -76,10 +76,10 @@ export function isBelow(name: Uint8Array, ancestor: Uint8Array): boolean {
 
 /** A map key: the same for two names that differ in letter case only. */
 export function nameKey(name: Uint8Array): string {
-  let key = ''
-  for (let index = 0; index < name.length; index++) key += String.fromCharCode(LOWER[name[index]!]!)
-  return key
+  for (let index = 0; index < name.length; index++) keyScratch[index] = LOWER[name[index]!]!
+  return keyScratch.toString('latin1', 0, name.length)
 }
+const keyScratch = Buffer.alloc(MAX_NAME + 1)
 
 export function labelsOf(name: Uint8Array): string[] {
   const labels: string[] = []

@@ -60,7 +60,6 @@ export function plan({ name, type, variant, view }: Question, policy: Policy): P
 }
 
 interface Job extends Question {
-  readonly key: Key
   readonly waiters: Waiter[]
 }
 
@@ -68,7 +67,8 @@ export class Resolver {
   readonly #clock: Clock
   readonly #upstream: Upstream
   readonly #jobs = new Map<string, Job>()
-  readonly #suffix = new Key()
+  /** For one look-up or insertion at a time. */
+  readonly #key = new Key()
   #policy: Policy
   #cache: Cache
   #epoch: number
@@ -106,9 +106,9 @@ export class Resolver {
     // A client that validates needs the proof for its own name.
     if (key.variant & VARIANT.DO) return -1
     for (let start = 0; start < key.nameLength - 1; start += key.bytes[start]! + 1) {
-      this.#suffix.readName(key.bytes, start, key.nameLength)
-      this.#suffix.finish(ANY_TYPE, key.variant)
-      const entry = this.#cache.find(this.#suffix, now)
+      this.#key.readName(key.bytes, start, key.nameLength)
+      this.#key.finish(ANY_TYPE, key.variant)
+      const entry = this.#cache.find(this.#key, now)
       if (entry >= 0) return entry
     }
     return -1
@@ -117,15 +117,14 @@ export class Resolver {
   /** Has the waiter answered, now or later. False when too many wait already. */
   submit(question: Question, waiter: Waiter): boolean {
     if (this.#waiting >= MAX_WAITERS) return false
-    const key = Key.of(question.name, question.type, question.variant, question.view)
-    const text = String(key)
+    const text = String(this.#key.assign(question.name, question.type, question.variant, question.view))
     this.#waiting++
     const same = this.#jobs.get(text)
     if (same) {
       same.waiters.push(waiter)
       return true
     }
-    const job: Job = { ...question, key, waiters: [waiter] }
+    const job: Job = { ...question, waiters: [waiter] }
     const generation = this.#generation
     this.#jobs.set(text, job)
     this.#run(job, (answer) => {
@@ -191,21 +190,21 @@ export class Resolver {
   #resolve(name: Uint8Array, type: number, variant: number, done: (message: Message | undefined) => void): void {
     const local = wellKnownAnswer(name, type, undefined)
     if (local) return done(answerMessage(local, name, type))
-    const key = Key.of(name, type, variant)
-    const entry = this.#cache.find(key, this.now())
+    const entry = this.#cache.find(this.#key.assign(name, type, variant), this.now())
     if (entry >= 0) return done(entryMessage(this.#cache, entry, name, type, this.now()))
     const generation = this.#generation
     this.#upstream.ask({ name, type, variant }, (message) => {
       if (message && generation === this.#generation) {
         const answer = passedAnswer(message, name, (variant & VARIANT.DO) !== 0)
-        this.#keep({ name, key }, answer)
+        this.#keep({ name, type, variant, view: 0 }, answer)
       }
       done(message)
     })
   }
 
-  #keep({ name, key }: { name: Uint8Array; key: Key }, answer: Answer): void {
+  #keep({ name, type, variant, view }: Question, answer: Answer): void {
     if (answer.keep <= 0) return
-    this.#cache.insert(answer.cut ? Key.of(name, ANY_TYPE, key.variant) : key, answer, this.now())
+    const key = answer.cut ? this.#key.assign(name, ANY_TYPE, variant) : this.#key.assign(name, type, variant, view)
+    this.#cache.insert(key, answer, this.now())
   }
 }

@@ -59,7 +59,7 @@ export class UpstreamSockets {
     words[SLOT.length] = query.length
     bytes[SLOT.family] = address.family
     halves[SLOT.port / 2] = port
-    bytes.set(address.toBytes(), SLOT.peer)
+    bytes.set(attempt.server.addressBytes, SLOT.peer)
     if (address.zone !== undefined) words[SLOT.scope / 4] = scopeOf(address.zone)
     bytes.set(query, SLOT.payload)
     socket.datagrams.send(this.#sending, 1)
@@ -107,27 +107,27 @@ export class UpstreamSockets {
     const ring = this.#receiving
     for (let count = ring.slots; count === ring.slots; ) {
       count = socket.datagrams.receive(ring)
-      // Answers are read after the ring may be used again, so each gets memory of its own.
-      const answers = Array.from({ length: count }, (_, slot) => this.#match(socket, slot))
-      for (const answer of answers) {
-        if (!answer || !this.#received(answer.attempt, answer.bytes)) this.unsolicited++
-      }
+      for (let slot = 0; slot < count; slot++) if (!this.#take(socket, slot)) this.unsolicited++
     }
   }
 
-  #match(socket: SourceSocket, slot: number): { attempt: Attempt; bytes: Uint8Array } | undefined {
+  /** Hands on an answer that one of our queries waits for; false for any other datagram. */
+  #take(socket: SourceSocket, slot: number): boolean {
     const { bytes, words, halves } = this.#receiving
     const at = slot * SLOT.size
     const length = words[slot * WORDS_PER_SLOT]!
-    if (length < 12 || bytes[at + SLOT.truncated]) return undefined
+    if (length < 12 || bytes[at + SLOT.truncated]) return false
     const attempt = socket.waiting.get(get16(bytes, at + SLOT.payload))
-    if (!attempt) return undefined
-    const { address, port } = attempt.server.endpoint
+    if (!attempt) return false
+    const { addressBytes, endpoint } = attempt.server
+    const { address, port } = endpoint
     if (halves[slot * HALVES_PER_SLOT + SLOT.port / 2] !== port || bytes[at + SLOT.family] !== address.family)
-      return undefined
-    const peer = address.toBytes()
-    if (peer.some((byte, index) => byte !== bytes[at + SLOT.peer + index])) return undefined
-    return { attempt, bytes: bytes.slice(at + SLOT.payload, at + SLOT.payload + length) }
+      return false
+    for (let index = 0; index < addressBytes.length; index++) {
+      if (addressBytes[index] !== bytes[at + SLOT.peer + index]) return false
+    }
+    // What is kept of it outlives the slot.
+    return this.#received(attempt, bytes.slice(at + SLOT.payload, at + SLOT.payload + length))
   }
 
   #draw16(): number {

@@ -24,6 +24,7 @@ export interface UpstreamStats {
 
 export interface Server {
   readonly endpoint: Endpoint
+  readonly addressBytes: Uint8Array
   down: boolean
   lastAnswer: number
   retryAt: number
@@ -249,6 +250,7 @@ export class Upstream {
 function newServer(endpoint: Endpoint): Server {
   return {
     endpoint,
+    addressBytes: endpoint.address.toBytes(),
     down: false,
     lastAnswer: Number.NEGATIVE_INFINITY,
     retryAt: 0,

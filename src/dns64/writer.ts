@@ -11,7 +11,7 @@ export class Writer {
   readonly #question: Uint8Array
   readonly #base: number
   readonly #known = new Map<string, number>()
-  #bytes = new Uint8Array(512)
+  readonly #bytes = SCRATCH
   #length = 0
   #full = false
   readonly ttlOffsets: number[] = []
@@ -23,9 +23,9 @@ export class Writer {
     this.#base = HEADER_SIZE + question.length + 4
   }
 
-  /** What follows the question. */
+  /** What follows the question, as a copy. */
   get body(): Uint8Array {
-    return this.#bytes.subarray(0, this.#length)
+    return this.#bytes.slice(0, this.#length)
   }
 
   /** Leaves out this record and all behind it when the message would be longer than a message can be. */
@@ -33,7 +33,6 @@ export class Writer {
     if (this.#full) return
     const start = this.#length
     this.name(owner)
-    this.#reserve(10)
     put16(this.#bytes, this.#length, type)
     put16(this.#bytes, this.#length + 2, 1)
     put32(this.#bytes, this.#length + 4, ttl)
@@ -51,7 +50,6 @@ export class Writer {
   }
 
   raw(bytes: Uint8Array): void {
-    this.#reserve(bytes.length)
     this.#bytes.set(bytes, this.#length)
     this.#length += bytes.length
   }
@@ -72,17 +70,11 @@ export class Writer {
   }
 
   #pointer(target: number): void {
-    this.#reserve(2)
     put16(this.#bytes, this.#length, 0xc000 | target)
     this.#length += 2
   }
-
-  #reserve(size: number): void {
-    if (this.#length + size <= this.#bytes.length) return
-    const grown = new Uint8Array(Math.max(this.#bytes.length * 2, this.#length + size))
-    grown.set(this.#bytes)
-    this.#bytes = grown
-  }
 }
 
+/** One for all writers, of which each is done before the next begins: a message and the record that is too much. */
+const SCRATCH = new Uint8Array(2 * MAX_MESSAGE + 512)
 const ROOT = Uint8Array.of(0)

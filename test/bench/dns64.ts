@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Dns64Options, startDns64 } from '../../src/dns64/server.ts'
 
-const NAMES = 2000
+const NAMES = 20_000
 const PREFIX = '64:ff9b::/96'
 const PORTS = { upstream: 15301, sixgate: 15364, unbound: 15365 } as const
 
