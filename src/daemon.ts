@@ -32,6 +32,12 @@ export const FEATURES: readonly Feature[] = [interfaces, nat64, advertise]
 /** Changes in the kernel come in bursts; one look after the burst is enough. */
 const SETTLE = 200
 
+/** Between two looks: a router whose routes change all the time still has work to do. */
+const BREATHER = 1000
+
+/** The watchers' programs have started by then. */
+const CATCH_UP = 2000
+
 /** A look without a reason, in case an event was lost. */
 const REVIEW = 60_000
 
@@ -70,8 +76,10 @@ export class Daemon {
   #queue: Promise<unknown> = Promise.resolve()
   #watch: { close(): void } | undefined
   #cancelReview: () => void = () => {}
+  #cancelCatchUp: () => void = () => {}
   #cancelSettle: (() => void) | undefined
   #warnings = new Map<string, string>()
+  #reviewed = 0
   #closed = false
 
   constructor(options: DaemonOptions, names: Names, ledger: Ledger, held: Lock) {
@@ -245,6 +253,9 @@ export class Daemon {
       if (!this.#closed) this.#clock.after(1000, () => this.#closed || this.#observe())
     }
     this.#watch = this.system.watch(() => this.#changed(), onEnd)
+    // what moved while the watchers were starting
+    this.#cancelCatchUp()
+    this.#cancelCatchUp = this.#clock.after(CATCH_UP, () => this.#changed())
     this.#scheduleReview()
   }
 
@@ -258,7 +269,8 @@ export class Daemon {
 
   #changed(): void {
     if (this.#cancelSettle || this.#closed) return
-    this.#cancelSettle = this.#clock.after(SETTLE, () => {
+    const rest = this.#reviewed + BREATHER - this.#clock.now()
+    this.#cancelSettle = this.#clock.after(Math.max(SETTLE, rest), () => {
       this.#cancelSettle = undefined
       void this.review()
     })
@@ -275,6 +287,7 @@ export class Daemon {
         this.#warnings.set('kernel', (error as Error).message)
         this.#log.error({ err: error }, 'the kernel does not agree with the configuration')
       }
+      this.#reviewed = this.#clock.now()
     })
   }
 
@@ -314,6 +327,7 @@ export class Daemon {
       this.#closed = true
       this.#watch?.close()
       this.#cancelReview()
+      this.#cancelCatchUp()
       this.#cancelSettle?.()
       const steps: Undo[] = [
         ...this.#services.toReversed().map((service) => () => service.close(options)),

@@ -34,6 +34,9 @@ import {
 const IP_PACKAGE = 'iproute2'
 const FAMILIES = [4, 6] as const
 
+/** More prefixes than this are cheaper found in one look at the whole table. */
+const FEW = 4
+
 async function ip<T>(...args: string[]): Promise<T[]> {
   try {
     const text = await run('ip', ['-json', '-N', ...args], IP_PACKAGE)
@@ -172,12 +175,8 @@ export class LinuxSystem implements System {
     })
   }
 
-  /** Exact prefixes while they are few, so that a router with a full table is not read whole. */
+  /** The kernel picks out the gateway's own; others are looked for only where one is missing, in a table of any size. */
   async #readRoutes(family: 4 | 6, table: string, wanted: readonly Resource[]): Promise<Route[]> {
-    const mine = wanted.filter(
-      (resource) => resource.kind === 'route' && resource.family === family && resource.table === table,
-    )
-    const prefixes = [...new Set(mine.map((resource) => (resource as Route).prefix))]
     const show = async (...selector: string[]) => {
       try {
         const rows = await ip<IpRoute>(`-${family}`, 'route', 'show', 'table', table, ...selector)
@@ -187,8 +186,17 @@ export class LinuxSystem implements System {
         throw error
       }
     }
-    if (prefixes.length > 4) return show()
-    return (await Promise.all(prefixes.map((prefix) => show('exact', prefix)))).flat()
+    const own = await show('proto', PROTOCOL)
+    const found = new Set(own.map(keyOf))
+    const missing = wanted.flatMap((resource) =>
+      resource.kind === 'route' && resource.family === family && resource.table === table && !found.has(keyOf(resource))
+        ? [resource.prefix]
+        : [],
+    )
+    const prefixes = [...new Set(missing)]
+    if (prefixes.length > FEW) return [...(await show()), ...own]
+    // what is the gateway's own comes last and wins
+    return [...(await Promise.all(prefixes.map((prefix) => show('exact', prefix)))).flat(), ...own]
   }
 
   async marked(table: string, device: string): Promise<readonly Resource[]> {

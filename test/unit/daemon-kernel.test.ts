@@ -11,8 +11,8 @@ const isRoot = process.getuid?.() === 0
 const program = fileURLToPath(new URL('daemon-namespace.ts', import.meta.url))
 
 describe('the daemon in a namespace', () => {
-  const name = 'leaves ip, nft and sysctl as they were, after its end and after a failure of each step'
-  it.skipIf(!isRoot)(isRoot ? name : `${name} (needs root)`, async () => {
+  const name = 'leaves ip, nft and sysctl as they were, also after a failure of each step, and heals what others break'
+  it.skipIf(!isRoot)(isRoot ? name : `${name} (needs root)`, { timeout: 120_000 }, async () => {
     const directory = await mkdtemp(join(tmpdir(), 'sixgate-daemon-'))
     onTestFinished(() => rm(directory, { recursive: true }))
     const { stdout } = await promisify(execFile)('unshare', ['--net', process.execPath, program, directory])
@@ -22,9 +22,12 @@ describe('the daemon in a namespace', () => {
       .map((line) => JSON.parse(line))
     expect(whole).toMatchObject({ changed: true, back: true })
     expect(whole.steps).toBeGreaterThan(20)
-    const failures = rest.slice(0, -1)
+    const failures = rest.filter((result) => 'step' in result)
+    const losses = rest.filter((result) => 'lost' in result)
     expect(failures).toEqual(failures.map((_, step) => ({ step, outcome: 'injected', back: true })))
     expect(failures).toHaveLength(whole.steps)
+    expect(losses).toHaveLength(4)
+    expect(losses).toEqual(losses.map((loss) => ({ ...loss, damaged: true, healed: true })))
     expect(rest.at(-1)).toEqual({ adopted: true, back: true })
   })
 })

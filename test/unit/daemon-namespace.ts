@@ -81,7 +81,8 @@ const start = (system: LinuxSystem) =>
 run('ip', 'link', 'set', 'lo', 'up')
 for (const name of ['lan0', 'wan0']) {
   run('ip', 'link', 'add', name, 'type', 'veth', 'peer', 'name', `${name}p`)
-  run('sysctl', '-qw', `net.ipv6.conf.${name}.dad_transmits=0`, `net.ipv6.conf.${name}p.dad_transmits=0`)
+  // an address is tentative for a moment of the kernel's choosing, or not at all
+  run('sysctl', '-qw', `net.ipv6.conf.${name}.accept_dad=0`)
   // the kernel's own link-local routes come and go with a link's carrier, in an order of their own
   run('ip', 'link', 'set', name, 'addrgenmode', 'none')
   run('ip', 'link', 'set', `${name}p`, 'addrgenmode', 'none')
@@ -113,5 +114,32 @@ await (await start(new LinuxSystem())).close({ keep: true })
 const left = dump()
 const successor = await start(new LinuxSystem())
 const adopted = dump() === left
+
+/** What is put back stands last in the kernel's lists, so their order does not count here. */
+const state = () =>
+  dump()
+    .split('\n')
+    .map((line) =>
+      line.startsWith('[')
+        ? JSON.parse(line)
+            .map((one: unknown) => JSON.stringify(one))
+            .sort()
+            .join()
+        : line,
+    )
+    .join('\n')
+const whole = state()
+for (const [command = '', ...args] of [
+  ['ip', 'route', 'del', '64:ff9b::/96'],
+  ['ip', 'address', 'del', '2001:db8:1::1/64', 'dev', 'lan0'],
+  ['ip', 'rule', 'del', 'pref', '1'],
+  ['nft', 'flush', 'ruleset'],
+]) {
+  run(command, ...args)
+  const damaged = state() !== whole
+  const deadline = Date.now() + 10_000
+  while (state() !== whole && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 50))
+  console.log(JSON.stringify({ lost: [command, ...args].join(' '), damaged, healed: state() === whole }))
+}
 await successor.close()
 console.log(JSON.stringify({ adopted, back: dump() === before }))
