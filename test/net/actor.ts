@@ -55,7 +55,7 @@ function dial(host: string, port: number, localPort?: number): Promise<Socket> {
     const socket = connect({ host, port, ...(localPort && { localPort }), allowHalfOpen: true })
     socket.once('connect', () => resolve(socket))
     socket.once('error', reject)
-    socket.setTimeout(60_000, () => socket.destroy(new Error(`${host} ${port}: silent for 60 s`)))
+    socket.setTimeout(20_000, () => socket.destroy(new Error(`${host} ${port}: silent for 20 s`)))
   })
 }
 

@@ -5,7 +5,7 @@ import { closeSync, openSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe } from 'vitest'
 import { Gateway } from '../lab/gateway.ts'
 import { type Namespace, Topology } from '../lab/netns.ts'
-import { run } from '../lab/process.ts'
+import { run, until } from '../lab/process.ts'
 
 const probed = new Map<string, string | undefined>()
 
@@ -110,12 +110,20 @@ export async function openScene(name: string, options: SceneOptions = {}): Promi
     const gateway = new Gateway(router, configFile)
     const scene = { topology, client, router, server, gateway, configFile }
     await options.extend?.(scene)
-    if (!options.idle) await gateway.start()
+    if (!options.idle) {
+      await gateway.start()
+      await settled(router)
+    }
     return scene
   } catch (error) {
     await topology.close()
     throw error
   }
+}
+
+/** Addresses that a gateway has just added answer nobody until their uniqueness is known (RFC 4862 section 5.4). */
+export async function settled(namespace: Namespace): Promise<void> {
+  await until('no address is tentative', async () => (await namespace.ip('-6', 'address', 'show', 'tentative')) === '')
 }
 
 /** A scene for all tests of a story; read it inside a test only. */
@@ -153,7 +161,15 @@ export async function capture(namespace: Namespace, device: string, filter: stri
     /** The given fields of each packet. */
     async packets(fields: readonly string[], options: { stop?: boolean } = {}): Promise<string[][]> {
       if (options.stop !== false) await tcpdump.stop('SIGINT')
-      const text = await run('tshark', ['-r', file, '-T', 'fields', ...fields.flatMap((field) => ['-e', field])])
+      const text = await run('tshark', [
+        '-r',
+        file,
+        '-o',
+        'udp.check_checksum:TRUE',
+        '-T',
+        'fields',
+        ...fields.flatMap((field) => ['-e', field]),
+      ])
       return text
         .split('\n')
         .filter(Boolean)
