@@ -21,8 +21,8 @@ constexpr size_t OVERHEAD = 64;
 
 bool operator==(const FragmentKey &a, const FragmentKey &b)
 {
-	return a.identification == b.identification && a.protocol == b.protocol && a.family == b.family &&
-	       a.source == b.source && a.destination == b.destination;
+	return a.identification == b.identification && a.protocol == b.protocol &&
+	       a.family == b.family && a.source == b.source && a.destination == b.destination;
 }
 
 struct KeyHash {
@@ -33,7 +33,8 @@ struct KeyHash {
 		hash = siphash13(key, hash ^ load64(k.source.bytes + 8));
 		hash = siphash13(key, hash ^ load64(k.destination.bytes));
 		hash = siphash13(key, hash ^ load64(k.destination.bytes + 8));
-		return siphash13(key, hash ^ ((uint64_t)k.identification << 16 | (uint64_t)k.protocol << 8 | k.family));
+		return siphash13(key, hash ^ ((uint64_t)k.identification << 16 |
+					      (uint64_t)k.protocol << 8 | k.family));
 	}
 };
 
@@ -73,13 +74,22 @@ struct FragmentCache::Impl {
 	FragmentOptions options;
 	FragmentDrop drop;
 	Map map;
-	/** Oldest first. Decided datagrams are apart, so that a flood of first-less ones cannot push them out. */
+	/**
+	 * Oldest first. Decided datagrams are apart, so that a flood of first-less ones cannot
+	 * push them out.
+	 */
 	Ages open, decided;
 	size_t used = 0, used_open = 0;
 
-	Impl(const FragmentOptions &o, FragmentDrop d, KeyHash hash) : options(o), drop(std::move(d)), map(64, hash) {}
+	Impl(const FragmentOptions &o, FragmentDrop d, KeyHash hash)
+	    : options(o), drop(std::move(d)), map(64, hash)
+	{
+	}
 
-	Ages &ages(const Datagram &datagram) { return datagram.phase == Phase::DECIDED ? decided : open; }
+	Ages &ages(const Datagram &datagram)
+	{
+		return datagram.phase == Phase::DECIDED ? decided : open;
+	}
 
 	void charge(Datagram &datagram, size_t cost)
 	{
@@ -111,7 +121,8 @@ struct FragmentCache::Impl {
 	bool make_room(size_t cost, const Datagram *keep)
 	{
 		while (used + cost > options.memory) {
-			bool from_open = !open.empty() && (decided.empty() || used_open * 2 >= options.memory);
+			bool from_open = !open.empty() &&
+					 (decided.empty() || used_open * 2 >= options.memory);
 			Ages &list = from_open || decided.empty() ? open : decided;
 			auto oldest = list.begin();
 			if (oldest != list.end() && keep && &map.find(**oldest)->second == keep)
@@ -119,7 +130,8 @@ struct FragmentCache::Impl {
 			if (oldest == list.end()) {
 				Ages &other = &list == &open ? decided : open;
 				oldest = other.begin();
-				if (oldest != other.end() && keep && &map.find(**oldest)->second == keep)
+				if (oldest != other.end() && keep &&
+				    &map.find(**oldest)->second == keep)
 					++oldest;
 				if (oldest == other.end())
 					return false;
@@ -129,7 +141,10 @@ struct FragmentCache::Impl {
 		return true;
 	}
 
-	/** The entry, made in that phase when there is none; null when the budget is too small for it. */
+	/**
+	 * The entry, made in that phase when there is none; null when the budget is too small for
+	 * it.
+	 */
 	Datagram *entry(const FragmentKey &key, Phase phase, Time now)
 	{
 		auto found = map.find(key);
@@ -171,7 +186,8 @@ struct FragmentCache::Impl {
 		decided.splice(decided.end(), from, datagram.age);
 	}
 
-	std::vector<uint8_t> add(const FragmentKey &key, Datagram &datagram, const FragmentPiece &piece);
+	std::vector<uint8_t> add(const FragmentKey &key, Datagram &datagram,
+				 const FragmentPiece &piece);
 	std::vector<uint8_t> poison(Datagram &datagram);
 };
 
@@ -184,27 +200,34 @@ std::vector<uint8_t> FragmentCache::Impl::poison(Datagram &datagram)
 	return {};
 }
 
-std::vector<uint8_t> FragmentCache::Impl::add(const FragmentKey &key, Datagram &datagram, const FragmentPiece &piece)
+std::vector<uint8_t> FragmentCache::Impl::add(const FragmentKey &key, Datagram &datagram,
+					      const FragmentPiece &piece)
 {
 	auto &pieces = datagram.pieces;
 	uint32_t end = piece.offset + (uint32_t)piece.payload.size();
-	auto at = std::find_if(pieces.begin(), pieces.end(), [&](const Piece &p) { return p.offset >= piece.offset; });
-	if (at != pieces.end() && at->offset == piece.offset && at->end() == end && at->last == !piece.more) {
+	auto at = std::find_if(pieces.begin(), pieces.end(),
+			       [&](const Piece &p) { return p.offset >= piece.offset; });
+	if (at != pieces.end() && at->offset == piece.offset && at->end() == end &&
+	    at->last == !piece.more) {
 		drop(XLAT_FRAGMENT_OVERLAP, 1);
 		return {};
 	}
 	bool overlaps = (at != pieces.begin() && std::prev(at)->end() > piece.offset) ||
 			(at != pieces.end() && at->offset < end) ||
-			(!piece.more && at != pieces.end()) || (!pieces.empty() && pieces.back().last && end > pieces.back().end());
-	bool crooked = piece.payload.empty() || (piece.more && piece.payload.size() % 8) || end > MAX_PAYLOAD;
+			(!piece.more && at != pieces.end()) ||
+			(!pieces.empty() && pieces.back().last && end > pieces.back().end());
+	bool crooked = piece.payload.empty() || (piece.more && piece.payload.size() % 8) ||
+		       end > MAX_PAYLOAD;
 	if (overlaps || crooked)
 		return poison(datagram);
-	if (pieces.size() >= MAX_PIECES || !charge_bytes(datagram, piece.payload.size() + piece.header.size())) {
+	if (pieces.size() >= MAX_PIECES ||
+	    !charge_bytes(datagram, piece.payload.size() + piece.header.size())) {
 		drop(XLAT_FRAGMENT_MEMORY, 1);
 		give_up(map.find(key), XLAT_FRAGMENT_MEMORY);
 		return {};
 	}
-	pieces.insert(at, { piece.offset, !piece.more, { piece.payload.begin(), piece.payload.end() } });
+	pieces.insert(
+		at, { piece.offset, !piece.more, { piece.payload.begin(), piece.payload.end() } });
 	if (!piece.offset)
 		datagram.header.assign(piece.header.begin(), piece.header.end());
 	uint32_t reach = 0;
@@ -251,7 +274,8 @@ FragmentFate FragmentCache::other(const FragmentKey &key, std::span<const uint8_
 	}
 	if (datagram && datagram->phase != Phase::WAITING)
 		return FragmentFate::REASSEMBLE;
-	if (!datagram || datagram->waiting.size() >= MAX_PIECES || !impl_->charge_bytes(*datagram, packet.size())) {
+	if (!datagram || datagram->waiting.size() >= MAX_PIECES ||
+	    !impl_->charge_bytes(*datagram, packet.size())) {
 		impl_->drop(XLAT_FRAGMENT_MEMORY, 1);
 		return FragmentFate::DROPPED;
 	}
@@ -259,7 +283,8 @@ FragmentFate FragmentCache::other(const FragmentKey &key, std::span<const uint8_
 	return FragmentFate::HELD;
 }
 
-std::vector<std::vector<uint8_t>> FragmentCache::first(const FragmentKey &key, const FragmentDecision &decision, Time now)
+std::vector<std::vector<uint8_t>> FragmentCache::first(const FragmentKey &key,
+						       const FragmentDecision &decision, Time now)
 {
 	std::lock_guard guard(impl_->lock);
 	Datagram *datagram = impl_->entry(key, Phase::WAITING, now);
@@ -286,7 +311,8 @@ std::vector<std::vector<uint8_t>> FragmentCache::withdraw(const FragmentKey &key
 	return waiting;
 }
 
-std::vector<uint8_t> FragmentCache::reassemble(const FragmentKey &key, const FragmentPiece &piece, Time now)
+std::vector<uint8_t> FragmentCache::reassemble(const FragmentKey &key, const FragmentPiece &piece,
+					       Time now)
 {
 	std::lock_guard guard(impl_->lock);
 	Datagram *datagram = impl_->entry(key, Phase::ASSEMBLING, now);

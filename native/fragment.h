@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Fragments of NAT64 (RFC 6146 sections 2 and 3.4). Only the first fragment names the ports, so its decision
- * is kept for the others; others that come before it wait, within a byte budget. A flood of first-less
- * fragments costs the budget and no more: the oldest datagram gives way. Thread safe, own lock, clock passed in.
+ * Fragments of NAT64 (RFC 6146 sections 2 and 3.4). Only the first fragment names the ports, so its
+ * decision is kept for the others; others that come before it wait, within a byte budget. A flood
+ * of first-less fragments costs the budget and no more: the oldest datagram gives way. Thread safe,
+ * own lock, clock passed in.
  */
 #pragma once
 
@@ -59,7 +60,10 @@ struct FragmentOptions {
  */
 using FragmentDrop = std::function<void(enum xlat_reason reason, uint32_t packets)>;
 
-/** A fragment for reassembly. `offset` in bytes; `header` is what goes before the payload when it is the first. */
+/**
+ * A fragment for reassembly. `offset` in bytes; `header` is what goes before the payload when it
+ * is the first.
+ */
 struct FragmentPiece {
 	uint32_t offset;
 	bool more;
@@ -75,26 +79,31 @@ public:
 	/**
 	 * A non-first fragment. TRANSLATE fills `decision`; HELD keeps a copy of the packet.
 	 */
-	FragmentFate other(const FragmentKey &key, std::span<const uint8_t> packet, Time now, FragmentDecision &decision);
+	FragmentFate other(const FragmentKey &key, std::span<const uint8_t> packet, Time now,
+			   FragmentDecision &decision);
 
 	/**
-	 * The first fragment was translated. Returns the waiting fragments in the order they came; translate and
-	 * send them after it.
+	 * The first fragment was translated. Returns the waiting fragments in the order they came;
+	 * translate and send them after it.
 	 */
-	std::vector<std::vector<uint8_t>> first(const FragmentKey &key, const FragmentDecision &decision, Time now);
+	std::vector<std::vector<uint8_t>> first(const FragmentKey &key,
+						const FragmentDecision &decision, Time now);
 
 	/**
-	 * Ends what is known of a datagram and returns the fragments that waited: when the first one was dropped,
-	 * for the caller to count; when it showed that the datagram must be reassembled, to be fed to reassemble().
+	 * Ends what is known of a datagram and returns the fragments that waited: when the first
+	 * one was dropped, for the caller to count; when it showed that the datagram must be
+	 * reassembled, to be fed to reassemble().
 	 */
 	std::vector<std::vector<uint8_t>> withdraw(const FragmentKey &key);
 
 	/**
-	 * Full reassembly, for a zero UDP checksum and for fragmented ICMP (RFC 6146 section 3.4). Returns the
-	 * whole datagram (header of the first fragment, then the payload) when this piece completes it. A datagram
-	 * with overlapping pieces is dropped and counted (RFC 5722), its later pieces too.
+	 * Full reassembly, for a zero UDP checksum and for fragmented ICMP (RFC 6146 section 3.4).
+	 * Returns the whole datagram (header of the first fragment, then the payload) when this
+	 * piece completes it. A datagram with overlapping pieces is dropped and counted (RFC 5722),
+	 * its later pieces too.
 	 */
-	std::vector<uint8_t> reassemble(const FragmentKey &key, const FragmentPiece &piece, Time now);
+	std::vector<uint8_t> reassemble(const FragmentKey &key, const FragmentPiece &piece,
+					Time now);
 
 	/** Ends what is overdue. Call about four times a second. */
 	void tick(Time now);

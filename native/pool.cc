@@ -2,7 +2,6 @@
 #include "pool.h"
 
 #include <algorithm>
-#include <bit>
 #include <cerrno>
 #include <sys/mman.h>
 
@@ -13,17 +12,6 @@ namespace {
 constexpr size_t MAX_ADDRESSES = 65536;
 /** What the binding table has beyond one binding a session. */
 constexpr size_t MAX_STATICS = 16384;
-
-/** Word and bit of a port: shard, then parity, then the bits above. */
-unsigned word_of(uint16_t port)
-{
-	return (unsigned)((port >> 1) & 63) * 16 + (unsigned)(port & 1) * 8 + (port >> 13);
-}
-
-uint64_t bit_of(uint16_t port)
-{
-	return 1ull << ((port >> 7) & 63);
-}
 
 uint64_t inside_key(Protocol protocol, const Ip6 &client, uint16_t port)
 {
@@ -62,8 +50,8 @@ template <typename T> bool same(const std::vector<T> &a, const std::vector<T> &b
 
 bool same(const PoolConfig &a, const PoolConfig &b)
 {
-	return a.first_port == b.first_port && a.last_port == b.last_port && same(a.addresses, b.addresses) &&
-	       same(a.clients, b.clients);
+	return a.first_port == b.first_port && a.last_port == b.last_port &&
+	       same(a.addresses, b.addresses) && same(a.clients, b.clients);
 }
 
 } // namespace
@@ -106,7 +94,9 @@ uint32_t extract_ipv4(const Prefix6 &prefix, const Ip6 &address)
 
 bool Pool::holds(const PoolAddress *address) const
 {
-	auto before = [](const PoolAddress *a, const PoolAddress *b) { return a->address < b->address; };
+	auto before = [](const PoolAddress *a, const PoolAddress *b) {
+		return a->address < b->address;
+	};
 	return std::binary_search(addresses.begin(), addresses.end(), address, before);
 }
 
@@ -116,105 +106,6 @@ const Pool *PoolChoice::lender(const PoolAddress *address, uint16_t port) const
 		if (pool->range.holds(port) && pool->holds(address))
 			return pool;
 	return nullptr;
-}
-
-bool PoolAddress::own(Protocol protocol, uint16_t port)
-{
-	unsigned index = protocol_index(protocol);
-	if (ports->taken[index][word_of(port)].fetch_or(bit_of(port), std::memory_order_acq_rel) & bit_of(port))
-		return false;
-	used[index].fetch_add(1, std::memory_order_relaxed);
-	return true;
-}
-
-void PoolAddress::disown(Protocol protocol, uint16_t port)
-{
-	unsigned index = protocol_index(protocol);
-	ports->borrower[index][port].store(0, std::memory_order_relaxed);
-	ports->taken[index][word_of(port)].fetch_and(~bit_of(port), std::memory_order_acq_rel);
-	used[index].fetch_sub(1, std::memory_order_relaxed);
-}
-
-bool PoolAddress::owned(Protocol protocol, uint16_t port) const
-{
-	return ports->taken[protocol_index(protocol)][word_of(port)].load(std::memory_order_relaxed) & bit_of(port);
-}
-
-namespace {
-
-/** The ports of a shard and parity are base + 128 k; these k lie in a range. */
-struct Span {
-	int base, first, last;
-
-	Span(unsigned shard, unsigned parity, PortRange range) : base((int)(shard << 1 | parity))
-	{
-		first = range.first <= base ? 0 : (range.first - base + 127) / 128;
-		last = range.last < base ? -1 : (range.last - base) / 128;
-		if (base == 0 && first == 0)
-			first = 1; /* port 0 */
-	}
-
-	/** Those in the given word of eight. */
-	uint64_t mask(int word) const
-	{
-		if (word < first / 64 || word > last / 64)
-			return 0;
-		uint64_t mask = ~0ull;
-		if (word == first / 64)
-			mask &= ~0ull << (first % 64);
-		if (word == last / 64)
-			mask &= ~0ull >> (63 - last % 64);
-		return mask;
-	}
-};
-
-} // namespace
-
-uint16_t PoolAddress::take(Protocol protocol, unsigned shard, unsigned parity, PortRange range, uint64_t random)
-{
-	unsigned index = protocol_index(protocol);
-	Span span(shard, parity, range);
-	if (span.first > span.last)
-		return 0;
-	int start = span.first + (int)(random % (uint64_t)(span.last - span.first + 1));
-	std::atomic<uint64_t> *words = ports->taken[index] + shard * 16 + parity * 8;
-	/* The word of `start` is looked at twice: above it first, below it last. */
-	for (int step = 0; step <= 8; step++) {
-		int word = (start / 64 + step) % 8;
-		uint64_t usable = span.mask(word);
-		if (step == 0)
-			usable &= ~0ull << (start % 64);
-		if (step == 8)
-			usable &= ~(~0ull << (start % 64));
-		if (!usable)
-			continue;
-		uint64_t free = ~words[word].load(std::memory_order_relaxed) & usable;
-		for (; free; free &= free - 1) {
-			uint64_t bit = free & -free;
-			if (words[word].fetch_or(bit, std::memory_order_acq_rel) & bit)
-				continue;
-			used[index].fetch_add(1, std::memory_order_relaxed);
-			return (uint16_t)(span.base + (word * 64 + std::countr_zero(bit)) * 128);
-		}
-	}
-	return 0;
-}
-
-uint32_t PoolAddress::count(Protocol protocol, PortRange range) const
-{
-	unsigned index = protocol_index(protocol);
-	uint32_t all = used[index].load(std::memory_order_relaxed);
-	if (!all || (exclusive && !extra[index]))
-		return all;
-	uint32_t sum = 0;
-	for (unsigned row = 0; row < SHARDS * 2; row++) {
-		Span span(row >> 1, row & 1, range);
-		for (int word = 0; word < 8 && span.first <= span.last; word++) {
-			uint64_t taken = ports->taken[index][row * 8 + (unsigned)word].load(std::memory_order_relaxed);
-			sum += (uint32_t)std::popcount(taken & span.mask(word));
-		}
-	}
-	return sum;
 }
 
 const Prefix6 *Policy::prefix_of(const Ip6 &server) const
@@ -247,7 +138,8 @@ const StaticConfig *Policy::static_inside(Protocol protocol, const Ip6 &client, 
 	auto [from, to] = inside_.equal_range(inside_key(protocol, client, port));
 	for (; from != to; ++from) {
 		const StaticConfig &entry = config.statics[from->second];
-		if (entry.protocol == protocol && entry.inside_port == port && entry.inside == client)
+		if (entry.protocol == protocol && entry.inside_port == port &&
+		    entry.inside == client)
 			return &entry;
 	}
 	return nullptr;
@@ -261,7 +153,8 @@ const StaticConfig *Policy::static_outside(Protocol protocol, uint32_t address, 
 	return found == outside_.end() ? nullptr : &config.statics[found->second];
 }
 
-bool Policy::allows(Protocol protocol, const Ip6 &client, uint16_t client_port, uint32_t pool, uint16_t pool_port) const
+bool Policy::allows(Protocol protocol, const Ip6 &client, uint16_t client_port, uint32_t pool,
+		    uint16_t pool_port) const
 {
 	const StaticConfig *inside = static_inside(protocol, client, client_port);
 	if (inside)
@@ -306,8 +199,8 @@ void Policy::settle() const
 
 bool Policy::same_scope(const Policy &other) const
 {
-	return same(config.prefixes, other.config.prefixes) && same(config.pools, other.config.pools) &&
-	       same(config.statics, other.config.statics);
+	return same(config.prefixes, other.config.prefixes) &&
+	       same(config.pools, other.config.pools) && same(config.statics, other.config.statics);
 }
 
 bool Policy::add_pool(const PoolConfig &pool, const Policy *old, std::string &error)
@@ -336,15 +229,19 @@ bool Policy::add_pool(const PoolConfig &pool, const Policy *old, std::string &er
 			made->addresses.push_back(entry.get());
 		}
 	}
-	std::sort(made->addresses.begin(), made->addresses.end(),
-		  [](const PoolAddress *a, const PoolAddress *b) { return a->address < b->address; });
-	made->addresses.erase(std::unique(made->addresses.begin(), made->addresses.end()), made->addresses.end());
+	std::sort(
+		made->addresses.begin(), made->addresses.end(),
+		[](const PoolAddress *a, const PoolAddress *b) { return a->address < b->address; });
+	made->addresses.erase(std::unique(made->addresses.begin(), made->addresses.end()),
+			      made->addresses.end());
 	std::vector<Prefix6> clients = pool.clients;
 	if (clients.empty())
 		clients.push_back({ {}, 0 });
 	for (const Prefix6 &prefix : clients) {
-		auto at = std::find_if(choices.begin(), choices.end(),
-				       [&](const PoolChoice &choice) { return same(choice.clients, prefix); });
+		auto at =
+			std::find_if(choices.begin(), choices.end(), [&](const PoolChoice &choice) {
+				return same(choice.clients, prefix);
+			});
 		if (at == choices.end())
 			at = choices.insert(choices.end(), { prefix, {} });
 		at->pools.push_back(made.get());
@@ -368,7 +265,8 @@ bool Policy::add_statics(std::string &error)
 		}
 		if (static_outside(entry.protocol, entry.outside, entry.outside_port) ||
 		    static_inside(entry.protocol, entry.inside, entry.inside_port)) {
-			error = "two static bindings share an inside or an outside transport address";
+			error = "two static bindings share an inside or an outside transport "
+				"address";
 			return false;
 		}
 		outside_.emplace(outside_key(entry.protocol, entry.outside, entry.outside_port), i);
@@ -383,7 +281,8 @@ bool Policy::back(std::vector<PoolAddress *> &fresh, std::string &error)
 	if (fresh.empty())
 		return true;
 	size_t bytes = fresh.size() * sizeof(PoolAddress::Ports);
-	void *at = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *at = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (at == MAP_FAILED) {
 		error = std::string("no memory for the ports of the pools: ") + strerror(errno);
 		return false;
@@ -397,7 +296,8 @@ bool Policy::back(std::vector<PoolAddress *> &fresh, std::string &error)
 	return true;
 }
 
-std::unique_ptr<Policy> Policy::build(const SessionConfig &config, const Policy *old, std::string &error)
+std::unique_ptr<Policy> Policy::build(const SessionConfig &config, const Policy *old,
+				      std::string &error)
 {
 	auto policy = std::make_unique<Policy>();
 	policy->config = config;
@@ -411,7 +311,9 @@ std::unique_ptr<Policy> Policy::build(const SessionConfig &config, const Policy 
 	if (!policy->add_statics(error))
 		return nullptr;
 	std::stable_sort(policy->choices.begin(), policy->choices.end(),
-			 [](const PoolChoice &a, const PoolChoice &b) { return a.clients.length > b.clients.length; });
+			 [](const PoolChoice &a, const PoolChoice &b) {
+				 return a.clients.length > b.clients.length;
+			 });
 	std::vector<PoolAddress *> fresh;
 	std::vector<bool> slots(MAX_ADDRESSES);
 	if (old)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Pool addresses, their ports, and the configuration as the packet path reads it. A port has one owner: a bit
- * that is tested and set, in a map laid out so that the 1024 ports of a shard are 16 adjacent words.
+ * Pool addresses, their ports, and the configuration as the packet path reads it. A port has one
+ * owner: a bit that is tested and set, in a map laid out so that the 1024 ports of a shard are 16
+ * adjacent words.
  */
 #pragma once
 
@@ -22,7 +23,9 @@ inline unsigned protocol_index(Protocol protocol)
 	return protocol == Protocol::TCP ? 0 : protocol == Protocol::UDP ? 1 : 2;
 }
 
-/** RFC 6052 section 2.2; the suffix is zero when an address is made and ignored when one is read. */
+/**
+ * RFC 6052 section 2.2; the suffix is zero when an address is made and ignored when one is read.
+ */
 Ip6 embed_ipv4(const Prefix6 &prefix, uint32_t address);
 uint32_t extract_ipv4(const Prefix6 &prefix, const Ip6 &address);
 bool contains(const Prefix6 &prefix, const Ip6 &address);
@@ -36,7 +39,10 @@ struct PortRange {
 class PoolAddress {
 public:
 	static constexpr unsigned WORDS = 1024;
-	/** Ownership bits and, for each port, the shard that borrowed it (0: its own, else shard + 1). */
+	/**
+	 * Ownership bits and, for each port, the shard that borrowed it (0: its own, else shard +
+	 * 1).
+	 */
 	struct Ports {
 		std::atomic<uint64_t> taken[PROTOCOLS][WORDS];
 		std::atomic<uint8_t> borrower[PROTOCOLS][65536];
@@ -57,7 +63,8 @@ public:
 	void disown(Protocol protocol, uint16_t port);
 	bool owned(Protocol protocol, uint16_t port) const;
 	/** A free port of that shard and range, from a random place on; 0 when there is none. */
-	uint16_t take(Protocol protocol, unsigned shard, unsigned parity, PortRange range, uint64_t random);
+	uint16_t take(Protocol protocol, unsigned shard, unsigned parity, PortRange range,
+		      uint64_t random);
 	/** Ports of the range that are owned. */
 	uint32_t count(Protocol protocol, PortRange range) const;
 };
@@ -82,8 +89,12 @@ struct PoolChoice {
 /** One configuration, immutable once the packet threads see it. */
 class Policy {
 public:
-	/** Null with `error` set when the configuration is impossible. Reuses the addresses of `old`. */
-	static std::unique_ptr<Policy> build(const SessionConfig &config, const Policy *old, std::string &error);
+	/**
+	 * Null with `error` set when the configuration is impossible. Reuses the addresses of
+	 * `old`.
+	 */
+	static std::unique_ptr<Policy> build(const SessionConfig &config, const Policy *old,
+					     std::string &error);
 
 	SessionConfig config;
 	std::vector<std::unique_ptr<Pool>> pools;
@@ -94,11 +105,17 @@ public:
 	const Prefix6 *prefix_of(const Ip6 &server) const;
 	const PoolChoice *choice_of(const Ip6 &client) const;
 	PoolAddress *address_of(uint32_t address) const;
-	const StaticConfig *static_inside(Protocol protocol, const Ip6 &client, uint16_t port) const;
-	const StaticConfig *static_outside(Protocol protocol, uint32_t address, uint16_t port) const;
+	const StaticConfig *static_inside(Protocol protocol, const Ip6 &client,
+					  uint16_t port) const;
+	const StaticConfig *static_outside(Protocol protocol, uint32_t address,
+					   uint16_t port) const;
 	/** Whether a binding of that shape may exist, and as a static one or not. */
-	bool allows(Protocol protocol, const Ip6 &client, uint16_t client_port, uint32_t pool, uint16_t pool_port) const;
-	/** Marks the addresses, old ones too, as this configuration uses them, and takes the static ports. */
+	bool allows(Protocol protocol, const Ip6 &client, uint16_t client_port, uint32_t pool,
+		    uint16_t pool_port) const;
+	/**
+	 * Marks the addresses, old ones too, as this configuration uses them, and takes the static
+	 * ports.
+	 */
 	void settle() const;
 	/** Some pool lends that port of the address. */
 	bool lends(const PoolAddress *address, uint16_t port) const;

@@ -9,8 +9,10 @@ namespace sixgate {
 
 const char *state_name(State state)
 {
-	static const char *const names[] = { "CLOSED",	   "V4_INIT",	 "V6_INIT",	      "ESTABLISHED",
-					     "V4_FIN_RCV", "V6_FIN_RCV", "V4_FIN_V6_FIN_RCV", "TRANS" };
+	static const char *const names[] = {
+		"CLOSED",     "V4_INIT",    "V6_INIT",		 "ESTABLISHED",
+		"V4_FIN_RCV", "V6_FIN_RCV", "V4_FIN_V6_FIN_RCV", "TRANS"
+	};
 	return names[static_cast<unsigned>(state) & 7];
 }
 
@@ -44,8 +46,8 @@ uint32_t SessionTable::Impl::find64(const Shard &shard, Protocol protocol, const
 {
 	return shard.six.find(tag6(secret(), protocol, t), [&](uint32_t number) {
 		const SessionRecord &r = session(number);
-		return r.client_port == t.client_port && r.remote_port == t.server_port && r.client == t.client &&
-		       r.server == t.server && r.protocol == protocol;
+		return r.client_port == t.client_port && r.remote_port == t.server_port &&
+		       r.client == t.client && r.server == t.server && r.protocol == protocol;
 	});
 }
 
@@ -58,7 +60,10 @@ uint32_t SessionTable::Impl::find46(const Shard &shard, Protocol protocol, const
 	});
 }
 
-/** An established TCP session whose time is over lives on for the probe, whether or not the timer came by. */
+/**
+ * An established TCP session whose time is over lives on for the probe, whether or not the timer
+ * came by.
+ */
 bool SessionTable::Impl::dead(const Shard &shard, const SessionRecord &record, Time now) const
 {
 	uint32_t tick = tick_of(now);
@@ -81,7 +86,8 @@ Verdict SessionTable::Impl::verdict(uint32_t number) const
 	return out;
 }
 
-void SessionTable::Impl::advance(Shard &shard, uint32_t number, bool from_v6, const Facts &facts, Time now)
+void SessionTable::Impl::advance(Shard &shard, uint32_t number, bool from_v6, const Facts &facts,
+				 Time now)
 {
 	SessionRecord &record = session(number);
 	count(record, from_v6, facts);
@@ -93,7 +99,8 @@ void SessionTable::Impl::advance(Shard &shard, uint32_t number, bool from_v6, co
 			record.state = step.state;
 		if (step.timer == TcpTimer::KEEP)
 			return;
-		after = step.timer == TcpTimer::EST ? timeouts.tcp_established : timeouts.tcp_transitory;
+		after = step.timer == TcpTimer::EST ? timeouts.tcp_established
+						    : timeouts.tcp_transitory;
 	}
 	uint32_t expiry = deadline(now, after);
 	if (expiry == record.expiry)
@@ -137,22 +144,26 @@ Verdict SessionTable::Impl::open64(Shard &shard, const Tuple6 &tuple, const Fact
 		return pass(tuple, { b.pool, remote, b.pool_port, tuple.server_port });
 	}
 	if (!bound) {
-		enum xlat_reason why = open_binding(shard, facts.protocol, tuple, remote, now, bound, simultaneous);
+		enum xlat_reason why = open_binding(shard, facts.protocol, tuple, remote, now,
+						    bound, simultaneous);
 		if (why != XLAT_OK)
 			return refuse(why);
 	} else if (tcp) {
 		const BindingRecord &b = binding(bound);
-		simultaneous = held.claim(remote, tuple.server_port, salt(), [&](const Tuple4 &waiting) {
-			return waiting.pool == b.pool && waiting.pool_port == b.pool_port;
-		});
+		simultaneous =
+			held.claim(remote, tuple.server_port, salt(), [&](const Tuple4 &waiting) {
+				return waiting.pool == b.pool && waiting.pool_port == b.pool_port;
+			});
 	}
 	const BindingRecord &b = binding(bound);
 	Tuple4 four = { b.pool, remote, b.pool_port, tuple.server_port };
 	State state = tcp && !simultaneous ? State::V6_INIT : State::ESTABLISHED;
-	Time after = !tcp ? facts.protocol == Protocol::UDP ? timeouts.udp : timeouts.icmp :
-		     simultaneous ? timeouts.tcp_established : timeouts.tcp_transitory;
+	Time after = !tcp	    ? facts.protocol == Protocol::UDP ? timeouts.udp : timeouts.icmp
+		     : simultaneous ? timeouts.tcp_established
+				    : timeouts.tcp_transitory;
 	uint32_t number;
-	enum xlat_reason why = open_session(shard, tuple, four, bound, facts.protocol, state, after, now, number);
+	enum xlat_reason why =
+		open_session(shard, tuple, four, bound, facts.protocol, state, after, now, number);
 	if (why != XLAT_OK)
 		return refuse(why);
 	count(session(number), true, facts);
@@ -161,7 +172,8 @@ Verdict SessionTable::Impl::open64(Shard &shard, const Tuple6 &tuple, const Fact
 	return out;
 }
 
-unsigned SessionTable::Impl::borrower(const Shard &shard, Protocol protocol, const Tuple4 &tuple) const
+unsigned SessionTable::Impl::borrower(const Shard &shard, Protocol protocol,
+				      const Tuple4 &tuple) const
 {
 	const PoolAddress *address = shard.policy->address_of(tuple.pool);
 	if (!address)
@@ -196,7 +208,8 @@ Verdict SessionTable::Impl::inbound(const Tuple4 &tuple, const Facts &facts, Tim
 	}
 }
 
-Verdict SessionTable::Impl::open46(Shard &shard, uint32_t bound, const Tuple4 &tuple, const Facts &facts, Time now)
+Verdict SessionTable::Impl::open46(Shard &shard, uint32_t bound, const Tuple4 &tuple,
+				   const Facts &facts, Time now)
 {
 	const BindingRecord &b = binding(bound);
 	const SessionConfig &config = shard.policy->config;
@@ -204,17 +217,21 @@ Verdict SessionTable::Impl::open46(Shard &shard, uint32_t bound, const Tuple4 &t
 	if (config.address_dependent && !b.fixed &&
 	    !find_peer(shard, facts.protocol, tuple.pool, tuple.pool_port, tuple.remote))
 		return opens ? hold(*shard.policy, tuple, facts, now) : refuse(XLAT_FILTERED);
-	Tuple6 six = { b.client, embed_ipv4(config.prefixes[0], tuple.remote), b.client_port, tuple.remote_port };
+	Tuple6 six = { b.client, embed_ipv4(config.prefixes[0], tuple.remote), b.client_port,
+		       tuple.remote_port };
 	if (tcp && !opens)
 		return pass(six, tuple);
 	/* Strangers may not take the last eighth of the table from the clients. */
-	if (live.load(std::memory_order_relaxed) >= file.sessions.capacity - file.sessions.capacity / 8)
+	if (live.load(std::memory_order_relaxed) >=
+	    file.sessions.capacity - file.sessions.capacity / 8)
 		return refuse(XLAT_TABLE_FULL);
 	State state = tcp ? State::V4_INIT : State::ESTABLISHED;
-	Time after = tcp ? config.timeouts.tcp_transitory :
-		     facts.protocol == Protocol::UDP ? config.timeouts.udp : config.timeouts.icmp;
+	Time after = tcp			       ? config.timeouts.tcp_transitory
+		     : facts.protocol == Protocol::UDP ? config.timeouts.udp
+						       : config.timeouts.icmp;
 	uint32_t number;
-	enum xlat_reason why = open_session(shard, six, tuple, bound, facts.protocol, state, after, now, number);
+	enum xlat_reason why =
+		open_session(shard, six, tuple, bound, facts.protocol, state, after, now, number);
 	if (why != XLAT_OK)
 		return refuse(why);
 	count(session(number), false, facts);
@@ -223,15 +240,20 @@ Verdict SessionTable::Impl::open46(Shard &shard, uint32_t bound, const Tuple4 &t
 	return out;
 }
 
-/** A SYN to a port of ours that nobody may use yet (RFC 6146 section 3.5.2.2); anything else has no binding. */
-Verdict SessionTable::Impl::hold(const Policy &policy, const Tuple4 &tuple, const Facts &facts, Time now)
+/**
+ * A SYN to a port of ours that nobody may use yet (RFC 6146 section 3.5.2.2); anything else has no
+ * binding.
+ */
+Verdict SessionTable::Impl::hold(const Policy &policy, const Tuple4 &tuple, const Facts &facts,
+				 Time now)
 {
 	if (facts.protocol != Protocol::TCP || !tcp_opens(facts.tcp_flags))
 		return refuse(XLAT_NO_BINDING);
 	const PoolAddress *address = policy.address_of(tuple.pool);
 	if (!address || !policy.lends(address, tuple.pool_port))
 		return refuse(XLAT_NO_BINDING);
-	if (!held.hold(tuple, facts, deadline(now, policy.config.timeouts.tcp_incoming_syn), salt()))
+	if (!held.hold(tuple, facts, deadline(now, policy.config.timeouts.tcp_incoming_syn),
+		       salt()))
 		return refuse(XLAT_SYN_HELD_FULL);
 	Verdict out = pass({}, tuple);
 	out.held = true;
@@ -277,18 +299,21 @@ Verdict SessionTable::error46(Protocol protocol, const Tuple4 &embedded, Time no
 
 void SessionTable::prefetch64(Protocol protocol, const Tuple6 &tuple) const
 {
-	impl_->shards[shard_of_client(tuple.client)].six.prefetch(tag6(impl_->secret(), protocol, tuple));
+	impl_->shards[shard_of_client(tuple.client)].six.prefetch(
+		tag6(impl_->secret(), protocol, tuple));
 }
 
 void SessionTable::prefetch46(Protocol protocol, const Tuple4 &tuple) const
 {
-	impl_->shards[shard_of_port(tuple.pool_port)].four.prefetch(tag4(impl_->secret(), protocol, tuple));
+	impl_->shards[shard_of_port(tuple.pool_port)].four.prefetch(
+		tag4(impl_->secret(), protocol, tuple));
 }
 
 void SessionTable::prefetch_record64(Protocol protocol, const Tuple6 &tuple) const
 {
 	const Shard &shard = impl_->shards[shard_of_client(tuple.client)];
-	const SessionRecord *record = impl_->file.sessions.base + shard.six.guess(tag6(impl_->secret(), protocol, tuple));
+	const SessionRecord *record =
+		impl_->file.sessions.base + shard.six.guess(tag6(impl_->secret(), protocol, tuple));
 	__builtin_prefetch(record, 1);
 	__builtin_prefetch(&record->packets_out, 1);
 }
@@ -296,7 +321,8 @@ void SessionTable::prefetch_record64(Protocol protocol, const Tuple6 &tuple) con
 void SessionTable::prefetch_record46(Protocol protocol, const Tuple4 &tuple) const
 {
 	const Shard &shard = impl_->shards[shard_of_port(tuple.pool_port)];
-	const SessionRecord *record = impl_->file.sessions.base + shard.four.guess(tag4(impl_->secret(), protocol, tuple));
+	const SessionRecord *record = impl_->file.sessions.base +
+				      shard.four.guess(tag4(impl_->secret(), protocol, tuple));
 	__builtin_prefetch(record, 1);
 	__builtin_prefetch(&record->packets_out, 1);
 }
@@ -313,7 +339,8 @@ unsigned SessionTable::shard_of_client(const Ip6 &client) const
 	return client_shard(impl_->secret(), client);
 }
 
-TickResult SessionTable::tick(unsigned shard, Time now, unsigned budget, Event *events, size_t capacity)
+TickResult SessionTable::tick(unsigned shard, Time now, unsigned budget, Event *events,
+			      size_t capacity)
 {
 	return impl_->tick(shard, now, budget, events, capacity);
 }

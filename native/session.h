@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The stateful machine of NAT64 (RFC 6146): BIB, sessions, ports, timers. No I/O but the mapped file, no
- * clock of its own, no exceptions. Every method may be called from any thread; the two directions of a flow
- * meet under the lock of one of 64 shards, and no call ever holds two of those locks.
+ * The stateful machine of NAT64 (RFC 6146): BIB, sessions, ports, timers. No I/O but the mapped
+ * file, no clock of its own, no exceptions. Every method may be called from any thread; the two
+ * directions of a flow meet under the lock of one of 64 shards, and no call ever holds two of those
+ * locks.
  *
- * Byte order: IPv6 addresses are 16 bytes as on the wire; IPv4 addresses, ports and ICMP identifiers are
- * host-order integers. Time is milliseconds of CLOCK_BOOTTIME, which goes on across a restart of the daemon.
+ * Byte order: IPv6 addresses are 16 bytes as on the wire; IPv4 addresses, ports and ICMP
+ * identifiers are host-order integers. Time is milliseconds of CLOCK_BOOTTIME, which goes on across
+ * a restart of the daemon.
  */
 #pragma once
 
@@ -44,7 +46,10 @@ struct Prefix4 {
 /** The values are IP protocol numbers; ICMP stands for both ICMPv4 and ICMPv6 queries. */
 enum class Protocol : uint8_t { ICMP = 1, TCP = 6, UDP = 17 };
 
-/** TCP states of RFC 6146 section 3.5.2.2; UDP and ICMP sessions are ESTABLISHED from their first packet. */
+/**
+ * TCP states of RFC 6146 section 3.5.2.2; UDP and ICMP sessions are ESTABLISHED from their first
+ * packet.
+ */
 enum class State : uint8_t {
 	CLOSED,
 	V4_INIT,
@@ -67,7 +72,9 @@ struct Tuple6 {
 	uint16_t client_port, server_port;
 };
 
-/** The flow as the IPv4 side sees it: the transport address lent to the client, and the IPv4 host. */
+/**
+ * The flow as the IPv4 side sees it: the transport address lent to the client, and the IPv4 host.
+ */
 struct Tuple4 {
 	uint32_t pool, remote;
 	/** For ICMP pool_port is the query identifier and remote_port is 0. */
@@ -79,32 +86,46 @@ struct Facts {
 	Protocol protocol;
 	/** TCP only; of a GSO super-packet all segments share them. */
 	uint8_t tcp_flags = 0;
-	/** Segments on the wire (GSO), and bytes of all of them from the IP header on, as received. */
+	/**
+	 * Segments on the wire (GSO), and bytes of all of them from the IP header on, as received.
+	 */
 	uint32_t packets = 1;
 	uint32_t bytes = 0;
-	/** Inbound TCP SYN: the IPv4 packet from its header on, of which a held SYN keeps HELD_BYTES. */
+	/**
+	 * Inbound TCP SYN: the IPv4 packet from its header on, of which a held SYN keeps
+	 * HELD_BYTES.
+	 */
 	const uint8_t *packet = nullptr;
 	uint32_t packet_length = 0;
 };
 
-/** Names a session until it ends; index 0 is "translated without a session" (RFC 6146 section 3.5.2.2). */
+/**
+ * Names a session until it ends; index 0 is "translated without a session" (RFC 6146
+ * section 3.5.2.2).
+ */
 struct SessionHandle {
 	uint32_t index = 0;
-	/** Changes when the record is reused, so that a copy of the decision elsewhere can be told stale. */
+	/**
+	 * Changes when the record is reused, so that a copy of the decision elsewhere can be told
+	 * stale.
+	 */
 	uint32_t generation = 0;
 };
 
 struct Verdict {
 	/** XLAT_OK, or why the packet is to be dropped; then nothing below is set. */
 	enum xlat_reason reason = XLAT_OK;
-	/** The packet is kept by the session table (a held SYN): neither forward nor count it as dropped. */
+	/**
+	 * The packet is kept by the session table (a held SYN): neither forward nor count it as
+	 * dropped.
+	 */
 	bool held = false;
 	/** No session existed before this packet. */
 	bool fresh = false;
 	State state = State::CLOSED;
 	/**
-	 * xlat_delta64() of the flow, kept with it for TCP and UDP; its complement is the one for IPv4→IPv6. 0 when
-	 * there is none: for ICMP, and without a session.
+	 * xlat_delta64() of the flow, kept with it for TCP and UDP; its complement is the one for
+	 * IPv4→IPv6. 0 when there is none: for ICMP, and without a session.
 	 */
 	uint16_t delta = 0;
 	SessionHandle session;
@@ -149,7 +170,9 @@ struct SessionOptions {
 	std::string path;
 	/** Capacity in sessions; fixed for the life of the file. */
 	uint32_t max_sessions = 1u << 20;
-	/** A file of another boot or network namespace is not adopted. host_identity() reads both. */
+	/**
+	 * A file of another boot or network namespace is not adopted. host_identity() reads both.
+	 */
 	std::string boot_id = "";
 	uint64_t netns_inode = 0;
 	SessionConfig config;
@@ -158,7 +181,10 @@ struct SessionOptions {
 /** Fills boot_id and netns_inode from /proc. */
 void host_identity(SessionOptions &options);
 
-/** Bytes of a held SYN that are kept for the ICMP error (RFC 792: header and 64 bits, with options). */
+/**
+ * Bytes of a held SYN that are kept for the ICMP error (RFC 792: header and 64 bits, with
+ * options).
+ */
 constexpr unsigned HELD_BYTES = 128;
 
 /** What the timers ask the translator to do. */
@@ -166,7 +192,10 @@ struct Event {
 	enum Kind : uint8_t {
 		/** Answer `packet` with ICMPv4 3/3 (RFC 6146 section 3.5.2.2, V4 INIT). */
 		SYN_EXPIRED,
-		/** Send an empty TCP ACK with a sequence number of 0 to the IPv6 client (TCP_EST expired, state TRANS). */
+		/**
+		 * Send an empty TCP ACK with a sequence number of 0 to the IPv6 client (TCP_EST
+		 * expired, state TRANS).
+		 */
 		PROBE,
 	} kind;
 	uint8_t packet_length;
@@ -210,7 +239,9 @@ struct ViewFilter {
 };
 
 struct PoolUse {
-	/** Over TCP, UDP and ICMP together; ports of one pool of the configuration, in its order. */
+	/**
+	 * Over TCP, UDP and ICMP together; ports of one pool of the configuration, in its order.
+	 */
 	uint64_t used, total;
 };
 
@@ -233,10 +264,11 @@ struct ConfigureResult {
 class SessionTable {
 public:
 	/**
-	 * Opens or creates the file and adopts what is in it. Returns null with `error` set when another process
-	 * has it, the file cannot be made, or the configuration is impossible.
+	 * Opens or creates the file and adopts what is in it. Returns null with `error` set when
+	 * another process has it, the file cannot be made, or the configuration is impossible.
 	 */
-	static std::unique_ptr<SessionTable> open(const SessionOptions &options, Time now, std::string &error);
+	static std::unique_ptr<SessionTable> open(const SessionOptions &options, Time now,
+						  std::string &error);
 
 	/** Unmaps; the file stays for a successor. */
 	~SessionTable();
@@ -248,28 +280,30 @@ public:
 	const std::string &adoption() const;
 
 	/**
-	 * A packet from the IPv6 side. Reasons: XLAT_NOT_OUR_PREFIX, XLAT_NO_POOL, XLAT_NO_PORT, XLAT_TABLE_FULL,
-	 * XLAT_TCP_NOT_SYN. Whether the addresses are legal is the caller's business, for fresh sessions at least.
+	 * A packet from the IPv6 side. Reasons: XLAT_NOT_OUR_PREFIX, XLAT_NO_POOL, XLAT_NO_PORT,
+	 * XLAT_TABLE_FULL, XLAT_TCP_NOT_SYN. Whether the addresses are legal is the caller's
+	 * business, for fresh sessions at least.
 	 */
 	Verdict outbound(const Tuple6 &tuple, const Facts &facts, Time now);
 
 	/**
-	 * A packet to a pool address. Reasons: XLAT_NO_BINDING, XLAT_FILTERED, XLAT_SYN_HELD_FULL, XLAT_TABLE_FULL.
-	 * When `held` is set the packet waits for the client's own SYN: it goes nowhere and is not dropped.
+	 * A packet to a pool address. Reasons: XLAT_NO_BINDING, XLAT_FILTERED, XLAT_SYN_HELD_FULL,
+	 * XLAT_TABLE_FULL. When `held` is set the packet waits for the client's own SYN: it goes
+	 * nowhere and is not dropped.
 	 */
 	Verdict inbound(const Tuple4 &tuple, const Facts &facts, Time now);
 
 	/**
-	 * ICMP errors: the session that the embedded packet belongs to, or XLAT_ICMP_NO_SESSION. Nothing is created or
-	 * refreshed (RFC 6146 section 3.5). error64: an ICMPv6 error, embedded server → client. error46: an ICMPv4
-	 * error, embedded pool → remote.
+	 * ICMP errors: the session that the embedded packet belongs to, or XLAT_ICMP_NO_SESSION.
+	 * Nothing is created or refreshed (RFC 6146 section 3.5). error64: an ICMPv6 error,
+	 * embedded server → client. error46: an ICMPv4 error, embedded pool → remote.
 	 */
 	Verdict error64(Protocol protocol, const Tuple6 &embedded, Time now);
 	Verdict error46(Protocol protocol, const Tuple4 &embedded, Time now);
 
 	/**
-	 * Ahead of a batch, without locks: the first call pulls the index line that outbound() or inbound() will
-	 * read into the cache, the second, some packets later, the record.
+	 * Ahead of a batch, without locks: the first call pulls the index line that outbound() or
+	 * inbound() will read into the cache, the second, some packets later, the record.
 	 */
 	void prefetch64(Protocol protocol, const Tuple6 &tuple) const;
 	void prefetch46(Protocol protocol, const Tuple4 &tuple) const;
@@ -280,23 +314,29 @@ public:
 	bool owns(uint32_t address) const;
 
 	/**
-	 * Runs the timers of one shard for at most `budget` records, giving at most `capacity` events (at least 1).
-	 * Call for each shard about four times a second, from any thread.
+	 * Runs the timers of one shard for at most `budget` records, giving at most `capacity`
+	 * events (at least 1). Call for each shard about four times a second, from any thread.
 	 */
 	TickResult tick(unsigned shard, Time now, unsigned budget, Event *events, size_t capacity);
 
 	/**
-	 * Replaces the configuration: shard by shard under the shard's lock, so that a packet sees the old or the
-	 * new one whole. What the new one no longer allows has ended when this returns.
+	 * Replaces the configuration: shard by shard under the shard's lock, so that a packet sees
+	 * the old or the new one whole. What the new one no longer allows has ended when this
+	 * returns.
 	 */
 	ConfigureResult configure(const SessionConfig &config, Time now);
 
-	void sessions(const ViewFilter &filter, Time now, const std::function<void(const SessionView &)> &visit) const;
-	void bindings(const ViewFilter &filter, const std::function<void(const BindingView &)> &visit) const;
+	void sessions(const ViewFilter &filter, Time now,
+		      const std::function<void(const SessionView &)> &visit) const;
+	void bindings(const ViewFilter &filter,
+		      const std::function<void(const BindingView &)> &visit) const;
 	SessionStats stats() const;
 	MemoryUse memory() const;
 
-	/** The shard of an inbound port and of a client: threads may use it to keep a flow on one queue. */
+	/**
+	 * The shard of an inbound port and of a client: threads may use it to keep a flow on one
+	 * queue.
+	 */
 	static unsigned shard_of_port(uint16_t port) { return (port >> 1) & (SHARDS - 1); }
 	unsigned shard_of_client(const Ip6 &client) const;
 

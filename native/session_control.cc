@@ -39,7 +39,8 @@ bool SessionTable::Impl::open(const SessionOptions &options, Time now, std::stri
 		shard.wheel.start(tick_of(now));
 		if (getrandom(&shard.draws, sizeof(shard.draws), 0) != (ssize_t)sizeof(shard.draws))
 			shard.draws = now;
-		for (Index *index : { &shard.six, &shard.four, &shard.inside, &shard.outside, &shard.clients, &shard.peers })
+		for (Index *index : { &shard.six, &shard.four, &shard.inside, &shard.outside,
+				      &shard.clients, &shard.peers })
 			index->attach(arena);
 		shard.policy = fresh.get();
 		shard.peers_kept = fresh->config.address_dependent;
@@ -52,7 +53,10 @@ bool SessionTable::Impl::open(const SessionOptions &options, Time now, std::stri
 	return true;
 }
 
-/** Bindings first, since a session without its binding is nothing. What does not fit the configuration goes. */
+/**
+ * Bindings first, since a session without its binding is nothing. What does not fit the
+ * configuration goes.
+ */
 void SessionTable::Impl::adopt(Time now)
 {
 	uint32_t bindings = *file.bindings.backed, sessions = *file.sessions.backed;
@@ -79,9 +83,11 @@ bool SessionTable::Impl::adopt_binding(uint32_t number)
 {
 	BindingRecord &record = binding(number);
 	Shard &shard = shards[client_shard(secret(), record.client)];
-	const StaticConfig *fixed = policy->static_inside(record.protocol, record.client, record.client_port);
+	const StaticConfig *fixed =
+		policy->static_inside(record.protocol, record.client, record.client_port);
 	if ((record.fixed && !fixed) ||
-	    !policy->allows(record.protocol, record.client, record.client_port, record.pool, record.pool_port) ||
+	    !policy->allows(record.protocol, record.client, record.client_port, record.pool,
+			    record.pool_port) ||
 	    find_inside(shard, record.protocol, record.client, record.client_port) ||
 	    !shard.inside.room() || !shard.outside.room() || !shard.clients.room())
 		return false;
@@ -99,14 +105,17 @@ bool SessionTable::Impl::adopt_binding(uint32_t number)
 bool SessionTable::Impl::adopt_session(uint32_t number, Time now)
 {
 	SessionRecord &record = session(number);
-	if (!record.binding || record.binding >= *file.bindings.backed || record.state > State::TRANS)
+	if (!record.binding || record.binding >= *file.bindings.backed ||
+	    record.state > State::TRANS)
 		return false;
 	const BindingRecord &bound = binding(record.binding);
 	Shard &shard = shards[client_shard(secret(), record.client)];
-	if (!bound.commit || !(bound.client == record.client) || bound.client_port != record.client_port ||
-	    bound.protocol != record.protocol || bound.pool != record.pool || bound.pool_port != record.pool_port)
+	if (!bound.commit || !(bound.client == record.client) ||
+	    bound.client_port != record.client_port || bound.protocol != record.protocol ||
+	    bound.pool != record.pool || bound.pool_port != record.pool_port)
 		return false;
-	if (dead(shard, record, now) || !allowed(*policy, record) || find64(shard, record.protocol, record.six()) ||
+	if (dead(shard, record, now) || !allowed(*policy, record) ||
+	    find64(shard, record.protocol, record.six()) ||
 	    find46(shard, record.protocol, record.four()))
 		return false;
 	if (!shard.six.room() || !shard.four.room() || (shard.peers_kept && !shard.peers.room()))
@@ -125,7 +134,8 @@ bool SessionTable::Impl::allowed(const Policy &policy, const SessionRecord &reco
 		return false;
 	if (bound.fixed && !policy.static_inside(bound.protocol, bound.client, bound.client_port))
 		return false;
-	return policy.allows(bound.protocol, bound.client, bound.client_port, bound.pool, bound.pool_port);
+	return policy.allows(bound.protocol, bound.client, bound.client_port, bound.pool,
+			     bound.pool_port);
 }
 
 /** Under the shard's lock for as long as it takes: no packet sees a shard half purged. */
@@ -145,9 +155,12 @@ uint64_t SessionTable::Impl::purge(Shard &shard)
 			if (!number)
 				continue;
 			BindingRecord &record = binding(number);
-			bool fixed = now.static_inside(record.protocol, record.client, record.client_port);
-			if (!record.sessions && (!fixed || !now.allows(record.protocol, record.client, record.client_port,
-								       record.pool, record.pool_port)))
+			bool fixed = now.static_inside(record.protocol, record.client,
+						       record.client_port);
+			if (!record.sessions &&
+			    (!fixed ||
+			     !now.allows(record.protocol, record.client, record.client_port,
+					 record.pool, record.pool_port)))
 				bindings.push_back(number);
 			else if (fixed && !record.fixed)
 				record.fixed = true, file.bindings.commit(record);
@@ -190,7 +203,10 @@ uint64_t SessionTable::Impl::install(std::unique_ptr<Policy> fresh, Time now)
 	for (const StaticConfig &entry : fresh->config.statics)
 		open_static(shards[client_shard(secret(), entry.inside)], entry, now);
 	file.header->config_hash = fresh->config.hash;
-	/* No shard refers to the old policy any more, and no binding to an address that only it had. */
+	/*
+	 * No shard refers to the old policy any more, and no binding to an address that only it
+	 * had.
+	 */
 	policy = std::move(fresh);
 	return ended;
 }
@@ -205,13 +221,12 @@ ConfigureResult SessionTable::Impl::configure(const SessionConfig &config, Time 
 	return result;
 }
 
-SessionTable::SessionTable(std::unique_ptr<Impl> impl) : impl_(std::move(impl))
-{
-}
+SessionTable::SessionTable(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 SessionTable::~SessionTable() = default;
 
-std::unique_ptr<SessionTable> SessionTable::open(const SessionOptions &options, Time now, std::string &error)
+std::unique_ptr<SessionTable> SessionTable::open(const SessionOptions &options, Time now,
+						 std::string &error)
 {
 	auto impl = std::make_unique<Impl>();
 	if (!impl->open(options, now, error))

@@ -52,7 +52,8 @@ uint32_t SessionRecord::digest() const
 	uint32_t hash = mix(load64(client.bytes), load64(client.bytes + 8));
 	hash = mix(hash, load64(server.bytes)) ^ mix(load64(server.bytes + 8), generation);
 	hash = mix(hash, (uint64_t)pool << 32 | remote);
-	hash = mix(hash, (uint64_t)client_port << 48 | (uint64_t)pool_port << 32 | (uint64_t)remote_port << 16 | delta);
+	hash = mix(hash, (uint64_t)client_port << 48 | (uint64_t)pool_port << 32 |
+				 (uint64_t)remote_port << 16 | delta);
 	return mix(hash, (uint64_t)binding << 8 | (uint64_t)protocol) | 1;
 }
 
@@ -121,14 +122,16 @@ bool SessionFile::lock(const std::string &path, std::string &error)
 		return false;
 	}
 	if (flock(fd_, LOCK_EX | LOCK_NB)) {
-		error = errno == EWOULDBLOCK ? "the session table " + path + " is in use by another process"
-					     : failure("cannot lock the session table", path, errno);
+		error = errno == EWOULDBLOCK
+				? "the session table " + path + " is in use by another process"
+				: failure("cannot lock the session table", path, errno);
 		return false;
 	}
 	return true;
 }
 
-std::string SessionFile::refusal(const SessionOptions &options, uint32_t bindings, uint64_t found) const
+std::string SessionFile::refusal(const SessionOptions &options, uint32_t bindings,
+				 uint64_t found) const
 {
 	FileHeader old = {};
 	if (pread(fd_, &old, sizeof(old), 0) != (ssize_t)sizeof(old) || old.magic != FILE_MAGIC)
@@ -142,8 +145,10 @@ std::string SessionFile::refusal(const SessionOptions &options, uint32_t binding
 	if (old.netns_inode != options.netns_inode)
 		return "the file is from another network namespace";
 	if (old.capacity != options.max_sessions || old.bindings_capacity != bindings)
-		return "capacity was " + std::to_string(old.capacity) + ", is " + std::to_string(options.max_sessions);
-	if (found != size_ || old.sessions_backed > old.capacity + 1 || old.bindings_backed > bindings + 1)
+		return "capacity was " + std::to_string(old.capacity) + ", is " +
+		       std::to_string(options.max_sessions);
+	if (found != size_ || old.sessions_backed > old.capacity + 1 ||
+	    old.bindings_backed > bindings + 1)
 		return "the file is damaged";
 	return "";
 }

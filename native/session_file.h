@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The mapped file of session and binding records: layout, allocation, and what makes it adoptable. Records
- * refer to each other by number. Only what identifies and measures a flow matters to a successor; links, and
- * everything that is found by searching, it makes anew.
+ * The mapped file of session and binding records: layout, allocation, and what makes it adoptable.
+ * Records refer to each other by number. Only what identifies and measures a flow matters to a
+ * successor; links, and everything that is found by searching, it makes anew.
  */
 #pragma once
 
@@ -30,9 +30,14 @@ struct alignas(64) SessionRecord {
 	/* second line */
 	uint64_t packets_out, bytes_out, packets_in, bytes_in;
 	uint32_t created, generation;
-	/** Timer wheel; `next` also links free records. `wheel_at` is the tick at which the wheel looks. */
+	/**
+	 * Timer wheel; `next` also links free records. `wheel_at` is the tick at which the wheel
+	 * looks.
+	 */
 	uint32_t next, prev, wheel_at;
-	/** Ring of the sessions of one binding with one remote, under address-dependent filtering. */
+	/**
+	 * Ring of the sessions of one binding with one remote, under address-dependent filtering.
+	 */
 	uint32_t peer_next, peer_prev;
 	uint32_t spare2;
 
@@ -86,15 +91,24 @@ public:
 	/** Up to `want` records, as numbers; fewer when the table or the disk is full. */
 	unsigned take(uint32_t *numbers, unsigned want);
 	void give(const uint32_t *numbers, unsigned count);
-	/** Commit word: before it is set all else is written, and after it is cleared nothing is trusted. */
-	void commit(Record &record) { __atomic_store_n(&record.commit, record.digest(), __ATOMIC_RELEASE); }
+	/**
+	 * Commit word: before it is set all else is written, and after it is cleared nothing is
+	 * trusted.
+	 */
+	void commit(Record &record)
+	{
+		__atomic_store_n(&record.commit, record.digest(), __ATOMIC_RELEASE);
+	}
 	void retract(Record &record)
 	{
 		__atomic_store_n(&record.commit, 0u, __ATOMIC_RELAXED);
 		/* A successor reads after this process is gone: only the compiler could reorder. */
 		std::atomic_signal_fence(std::memory_order_seq_cst);
 	}
-	bool valid(const Record &record) const { return record.commit && record.commit == record.digest(); }
+	bool valid(const Record &record) const
+	{
+		return record.commit && record.commit == record.digest();
+	}
 
 	/** Set once by the file. */
 	int fd = -1;
@@ -110,7 +124,10 @@ private:
 class SessionFile {
 public:
 	~SessionFile();
-	/** False with `error`: another writer, or no file. Else `refused` says why old content was not kept. */
+	/**
+	 * False with `error`: another writer, or no file. Else `refused` says why old content was
+	 * not kept.
+	 */
 	bool open(const SessionOptions &options, std::string &error, std::string &refused);
 	uint64_t backed_bytes() const;
 

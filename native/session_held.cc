@@ -33,7 +33,8 @@ bool HeldSyns::hold(const Tuple4 &tuple, const Facts &facts, uint32_t expiry, ui
 	free_ = entry.chain;
 	entry.tuple = tuple;
 	entry.expiry = expiry;
-	entry.length = (uint8_t)std::min<uint32_t>(facts.packet ? facts.packet_length : 0, HELD_BYTES);
+	entry.length =
+		(uint8_t)std::min<uint32_t>(facts.packet ? facts.packet_length : 0, HELD_BYTES);
 	if (entry.length)
 		memcpy(entry.packet, facts.packet, entry.length);
 	entry.chain = head;

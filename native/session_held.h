@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Unsolicited IPv4 SYNs that wait for the client's own (RFC 6146 section 3.5.2.2, simultaneous open): V4 INIT
- * entries of which no client is known yet. Bounded, so a stranger's SYNs cost this table and nothing else.
+ * Unsolicited IPv4 SYNs that wait for the client's own (RFC 6146 section 3.5.2.2, simultaneous
+ * open): V4 INIT entries of which no client is known yet. Bounded, so a stranger's SYNs cost this
+ * table and nothing else.
  */
 #pragma once
 
@@ -28,14 +29,17 @@ public:
 	/** Keeps the packet, or finds that it is kept already. False when the table is full. */
 	bool hold(const Tuple4 &tuple, const Facts &facts, uint32_t expiry, uint32_t salt);
 	/** Gives up the first entry from that host which `accept` takes. */
-	template <typename Accept> bool claim(uint32_t remote, uint16_t port, uint32_t salt, Accept accept)
+	template <typename Accept>
+	bool claim(uint32_t remote, uint16_t port, uint32_t salt, Accept accept)
 	{
 		if (!count_.load(std::memory_order_relaxed))
 			return false;
 		std::lock_guard guard(lock_);
-		for (uint16_t at = buckets_[bucket(remote, port, salt)]; at; at = entries_[at].chain) {
+		for (uint16_t at = buckets_[bucket(remote, port, salt)]; at;
+		     at = entries_[at].chain) {
 			Entry &entry = entries_[at];
-			if (entry.tuple.remote != remote || entry.tuple.remote_port != port || !accept(entry.tuple))
+			if (entry.tuple.remote != remote || entry.tuple.remote_port != port ||
+			    !accept(entry.tuple))
 				continue;
 			remove(at, salt);
 			return true;

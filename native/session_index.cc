@@ -91,7 +91,10 @@ void Index::compact(Bucket &b, unsigned slot)
 	b.record[last] = 0;
 }
 
-/** Buckets up to the first one with a free slot may hold entries that came past the hole; one of them moves in. */
+/**
+ * Buckets up to the first one with a free slot may hold entries that came past the hole; one of
+ * them moves in.
+ */
 void Index::erase(uint32_t tag, uint32_t record)
 {
 	uint32_t hole = home(tag, count_);
@@ -109,7 +112,8 @@ void Index::erase(uint32_t tag, uint32_t record)
 		Bucket &b = table_[at];
 		bool full = b.full();
 		for (slot = 0; slot < SLOTS; slot++) {
-			if (!b.record[slot] || distance(home(b.tag[slot], count_), at) < distance(hole, at))
+			if (!b.record[slot] ||
+			    distance(home(b.tag[slot], count_), at) < distance(hole, at))
 				continue;
 			Bucket &to = table_[hole];
 			to.tag[SLOTS - 1] = b.tag[slot];
@@ -135,7 +139,8 @@ void Index::replace(uint32_t tag, uint32_t from, uint32_t to)
 /** Large tables grow by a quarter, which keeps the load between 66 and 82 %. */
 bool Index::grow()
 {
-	uint32_t count = count_ ? count_ + (count_ < 1024 ? count_ / 2 : count_ / 4) : Arena::PAGE / sizeof(Bucket);
+	uint32_t count = count_ ? count_ + (count_ < 1024 ? count_ / 2 : count_ / 4)
+				: Arena::PAGE / sizeof(Bucket);
 	auto *table = static_cast<Bucket *>(arena_->allocate((size_t)count * sizeof(Bucket)));
 	if (!table)
 		return false;

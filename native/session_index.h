@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * A hash index of record numbers in buckets of one cache line: 8 tags, 8 records. Buckets overflow into the
- * next one; a bucket with a free slot ends the search. The tag alone names the home bucket (its high bits),
- * so growing never looks at a record. Tables lie in one arena, so that huge pages serve small shards too.
+ * A hash index of record numbers in buckets of one cache line: 8 tags, 8 records. Buckets overflow
+ * into the next one; a bucket with a free slot ends the search. The tag alone names the home bucket
+ * (its high bits), so growing never looks at a record. Tables lie in one arena, so that huge pages
+ * serve small shards too.
  */
 #pragma once
 
@@ -14,7 +15,10 @@
 
 namespace sixgate {
 
-/** Address space for index tables, handed out first fit in pages; never unmapped, so a stale read is safe. */
+/**
+ * Address space for index tables, handed out first fit in pages; never unmapped, so a stale read
+ * is safe.
+ */
 class Arena {
 public:
 	static constexpr size_t PAGE = 4096;
@@ -55,7 +59,8 @@ public:
 	{
 		if (!count_)
 			return 0;
-		for (uint32_t at = home(tag, count_), seen = 0; seen < count_; seen++, at = next(at)) {
+		for (uint32_t at = home(tag, count_), seen = 0; seen < count_;
+		     seen++, at = next(at)) {
 			const Bucket &b = table_[at];
 			for (unsigned i = 0; i < SLOTS; i++)
 				if (b.tag[i] == tag && b.record[i] && match(b.record[i]))
@@ -81,8 +86,9 @@ public:
 	void clear();
 
 	/**
-	 * Without the lock. grow() publishes the larger table before its count, and the count is read first: the
-	 * bucket is within some table. What it holds may be another's by now, so use it to prefetch only.
+	 * Without the lock. grow() publishes the larger table before its count, and the count is
+	 * read first: the bucket is within some table. What it holds may be another's by now, so
+	 * use it to prefetch only.
 	 */
 	void prefetch(uint32_t tag) const
 	{
@@ -112,9 +118,15 @@ private:
 		const Bucket *table = __atomic_load_n(&table_, __ATOMIC_RELAXED);
 		return count && table ? table + home(tag, count) : nullptr;
 	}
-	static uint32_t home(uint32_t tag, uint32_t count) { return (uint32_t)((uint64_t)tag * count >> 32); }
+	static uint32_t home(uint32_t tag, uint32_t count)
+	{
+		return (uint32_t)((uint64_t)tag * count >> 32);
+	}
 	uint32_t next(uint32_t at) const { return at + 1 == count_ ? 0 : at + 1; }
-	uint32_t distance(uint32_t from, uint32_t to) const { return to >= from ? to - from : to + count_ - from; }
+	uint32_t distance(uint32_t from, uint32_t to) const
+	{
+		return to >= from ? to - from : to + count_ - from;
+	}
 	static void place(Bucket *table, uint32_t count, uint32_t tag, uint32_t record);
 	static void compact(Bucket &b, unsigned slot);
 	bool grow();

@@ -43,7 +43,8 @@ void Wheel::unlink(const Records<SessionRecord> &records, uint32_t number)
 uint32_t Wheel::pop(const Records<SessionRecord> &records, uint32_t tick, unsigned &budget)
 {
 	for (; cursor_ <= tick && budget; budget--) {
-		uint32_t *coarse = cursor_ % FINE ? nullptr : &heads_[FINE + cursor_ / FINE % COARSE];
+		uint32_t *coarse =
+			cursor_ % FINE ? nullptr : &heads_[FINE + cursor_ / FINE % COARSE];
 		if (coarse && *coarse) {
 			uint32_t number = *coarse;
 			unlink(records, number);
@@ -63,44 +64,54 @@ uint32_t Wheel::pop(const Records<SessionRecord> &records, uint32_t tick, unsign
 	return 0;
 }
 
-uint32_t SessionTable::Impl::find_inside(const Shard &shard, Protocol protocol, const Ip6 &client, uint16_t port) const
+uint32_t SessionTable::Impl::find_inside(const Shard &shard, Protocol protocol, const Ip6 &client,
+					 uint16_t port) const
 {
-	return shard.inside.find(tag_inside(secret(), (uint8_t)protocol, client, port), [&](uint32_t number) {
-		const BindingRecord &b = binding(number);
-		return b.client_port == port && b.protocol == protocol && b.client == client;
-	});
+	return shard.inside.find(tag_inside(secret(), (uint8_t)protocol, client, port),
+				 [&](uint32_t number) {
+					 const BindingRecord &b = binding(number);
+					 return b.client_port == port && b.protocol == protocol &&
+						b.client == client;
+				 });
 }
 
-uint32_t SessionTable::Impl::find_outside(const Shard &shard, Protocol protocol, uint32_t pool, uint16_t port) const
+uint32_t SessionTable::Impl::find_outside(const Shard &shard, Protocol protocol, uint32_t pool,
+					  uint16_t port) const
 {
-	return shard.outside.find(tag_outside(secret(), protocol, pool, port), [&](uint32_t number) {
-		const BindingRecord &b = binding(number);
-		return b.pool == pool && b.pool_port == port && b.protocol == protocol;
-	});
+	return shard.outside.find(
+		tag_outside(secret(), protocol, pool, port), [&](uint32_t number) {
+			const BindingRecord &b = binding(number);
+			return b.pool == pool && b.pool_port == port && b.protocol == protocol;
+		});
 }
 
 uint32_t SessionTable::Impl::client_head(const Shard &shard, const Ip6 &client) const
 {
-	return shard.clients.find(tag_inside(secret(), 0, client, 0),
-				  [&](uint32_t number) { return binding(number).client == client; });
+	return shard.clients.find(tag_inside(secret(), 0, client, 0), [&](uint32_t number) {
+		return binding(number).client == client;
+	});
 }
 
-uint32_t SessionTable::Impl::find_peer(const Shard &shard, Protocol protocol, uint32_t pool, uint16_t port,
-				       uint32_t remote) const
+uint32_t SessionTable::Impl::find_peer(const Shard &shard, Protocol protocol, uint32_t pool,
+				       uint16_t port, uint32_t remote) const
 {
-	return shard.peers.find(tag_outside(secret(), protocol, pool, port, remote), [&](uint32_t number) {
-		const SessionRecord &r = session(number);
-		return r.pool == pool && r.pool_port == port && r.remote == remote && r.protocol == protocol;
-	});
+	return shard.peers.find(tag_outside(secret(), protocol, pool, port, remote),
+				[&](uint32_t number) {
+					const SessionRecord &r = session(number);
+					return r.pool == pool && r.pool_port == port &&
+					       r.remote == remote && r.protocol == protocol;
+				});
 }
 
 void SessionTable::Impl::peer_link(Shard &shard, uint32_t number)
 {
 	SessionRecord &record = session(number);
-	uint32_t other = find_peer(shard, record.protocol, record.pool, record.pool_port, record.remote);
+	uint32_t other =
+		find_peer(shard, record.protocol, record.pool, record.pool_port, record.remote);
 	if (!other) {
 		record.peer_next = record.peer_prev = number;
-		shard.peers.insert(tag_outside(secret(), record.protocol, record.pool, record.pool_port, record.remote),
+		shard.peers.insert(tag_outside(secret(), record.protocol, record.pool,
+					       record.pool_port, record.remote),
 				   number);
 		return;
 	}
@@ -113,14 +124,16 @@ void SessionTable::Impl::peer_link(Shard &shard, uint32_t number)
 void SessionTable::Impl::peer_unlink(Shard &shard, uint32_t number)
 {
 	SessionRecord &record = session(number);
-	uint32_t tag = tag_outside(secret(), record.protocol, record.pool, record.pool_port, record.remote);
+	uint32_t tag = tag_outside(secret(), record.protocol, record.pool, record.pool_port,
+				   record.remote);
 	if (record.peer_next == number) {
 		shard.peers.erase(tag, number);
 		return;
 	}
 	session(record.peer_prev).peer_next = record.peer_next;
 	session(record.peer_next).peer_prev = record.peer_prev;
-	if (find_peer(shard, record.protocol, record.pool, record.pool_port, record.remote) == number)
+	if (find_peer(shard, record.protocol, record.pool, record.pool_port, record.remote) ==
+	    number)
 		shard.peers.replace(tag, number, record.peer_next);
 }
 
@@ -151,11 +164,13 @@ void SessionTable::Impl::link_session(Shard &shard, uint32_t number)
 	live.fetch_add(1, std::memory_order_relaxed);
 }
 
-enum xlat_reason SessionTable::Impl::open_session(Shard &shard, const Tuple6 &six, const Tuple4 &four, uint32_t bound,
-						  Protocol protocol, State state, Time after, Time now,
-						  uint32_t &number)
+enum xlat_reason SessionTable::Impl::open_session(Shard &shard, const Tuple6 &six,
+						  const Tuple4 &four, uint32_t bound,
+						  Protocol protocol, State state, Time after,
+						  Time now, uint32_t &number)
 {
-	bool room = shard.six.room() && shard.four.room() && (!shard.peers_kept || shard.peers.room());
+	bool room =
+		shard.six.room() && shard.four.room() && (!shard.peers_kept || shard.peers.room());
 	if (!room || !file.sessions.take(&number, 1)) {
 		if (!binding(bound).sessions && !binding(bound).fixed)
 			end_binding(shard, bound);
@@ -178,11 +193,14 @@ enum xlat_reason SessionTable::Impl::open_session(Shard &shard, const Tuple6 &si
 	record.created = tick_of(now);
 	record.expiry = deadline(now, after);
 	if (protocol != Protocol::ICMP) {
-		struct xlat_tuple6 from = { {}, {}, xlat_be16(six.client_port), xlat_be16(six.server_port), 0 };
+		struct xlat_tuple6 from = {
+			{}, {}, xlat_be16(six.client_port), xlat_be16(six.server_port), 0
+		};
 		memcpy(from.src.b, six.client.bytes, 16);
 		memcpy(from.dst.b, six.server.bytes, 16);
-		struct xlat_tuple4 to = { xlat_ip4_of(four.pool), xlat_ip4_of(four.remote), xlat_be16(four.pool_port),
-					  xlat_be16(four.remote_port), 0 };
+		struct xlat_tuple4 to = { xlat_ip4_of(four.pool), xlat_ip4_of(four.remote),
+					  xlat_be16(four.pool_port), xlat_be16(four.remote_port),
+					  0 };
 		record.delta = xlat_delta64(&from, &to);
 	}
 	/* The same IPv4 host through another prefix: the client's newer word counts. */
@@ -216,8 +234,11 @@ void SessionTable::Impl::end_session(Shard &shard, uint32_t number)
 void SessionTable::Impl::link_binding(Shard &shard, uint32_t number)
 {
 	BindingRecord &record = binding(number);
-	shard.inside.insert(tag_inside(secret(), (uint8_t)record.protocol, record.client, record.client_port), number);
-	shard.outside.insert(tag_outside(secret(), record.protocol, record.pool, record.pool_port), number);
+	shard.inside.insert(
+		tag_inside(secret(), (uint8_t)record.protocol, record.client, record.client_port),
+		number);
+	shard.outside.insert(tag_outside(secret(), record.protocol, record.pool, record.pool_port),
+			     number);
 	uint32_t head = client_head(shard, record.client);
 	record.prev = 0;
 	record.next = head;
@@ -228,17 +249,25 @@ void SessionTable::Impl::link_binding(Shard &shard, uint32_t number)
 		shard.clients.insert(tag_inside(secret(), 0, record.client, 0), number);
 	}
 	if (shard_of_port(record.pool_port) != shard.number)
-		slots[record.slot].load()->ports->borrower[protocol_index(record.protocol)][record.pool_port].store(
-			(uint8_t)(shard.number + 1), std::memory_order_release);
+		slots[record.slot]
+			.load()
+			->ports->borrower[protocol_index(record.protocol)][record.pool_port]
+			.store((uint8_t)(shard.number + 1), std::memory_order_release);
 }
 
-/** A port that the configuration gives to a static binding stays owned when another binding leaves it. */
+/**
+ * A port that the configuration gives to a static binding stays owned when another binding leaves
+ * it.
+ */
 void SessionTable::Impl::end_binding(Shard &shard, uint32_t number)
 {
 	BindingRecord &record = binding(number);
 	file.bindings.retract(record);
-	shard.inside.erase(tag_inside(secret(), (uint8_t)record.protocol, record.client, record.client_port), number);
-	shard.outside.erase(tag_outside(secret(), record.protocol, record.pool, record.pool_port), number);
+	shard.inside.erase(
+		tag_inside(secret(), (uint8_t)record.protocol, record.client, record.client_port),
+		number);
+	shard.outside.erase(tag_outside(secret(), record.protocol, record.pool, record.pool_port),
+			    number);
 	if (record.next)
 		binding(record.next).prev = record.prev;
 	uint32_t tag = tag_inside(secret(), 0, record.client, 0);
@@ -259,130 +288,6 @@ void SessionTable::Impl::place_binding(Shard &shard, uint32_t number, const Bind
 	record = fields;
 	file.bindings.commit(record);
 	link_binding(shard, number);
-}
-
-PoolAddress *SessionTable::Impl::paired(const Shard &shard, const PoolChoice &choice, const Ip6 &client) const
-{
-	unsigned seen = 0;
-	for (uint32_t at = client_head(shard, client); at && seen < 16; at = binding(at).next, seen++) {
-		PoolAddress *address = slots[binding(at).slot].load(std::memory_order_relaxed);
-		for (const Pool *pool : choice.pools)
-			if (pool->holds(address))
-				return address;
-	}
-	return nullptr;
-}
-
-/** Own shard before borrowing; parity is kept as long as the address has such a port at all (RFC 4787 REQ-4). */
-uint16_t SessionTable::Impl::pick_class(Shard &shard, Protocol protocol, PoolAddress &address, PortRange range,
-					unsigned parity)
-{
-	if (range.first > range.last)
-		return 0;
-	uint64_t random = draw(shard);
-	for (unsigned step = 0; step < SHARDS; step++) {
-		unsigned from = step ? (shard.number + (unsigned)(random >> 58) + step) % SHARDS : shard.number;
-		uint16_t port = address.take(protocol, from, parity, range, random & 0xffffffff);
-		if (port)
-			return port;
-	}
-	return address.take(protocol, (shard.number + (unsigned)(random >> 58)) % SHARDS, parity, range, random);
-}
-
-/** The range 0-1023 and the parity are kept where possible (RFC 6146 section 3.5.1.1). */
-uint16_t SessionTable::Impl::pick_port(Shard &shard, Protocol protocol, PoolAddress &address, PortRange range,
-				       uint16_t wanted)
-{
-	PortRange low = { range.first, std::min<uint16_t>(range.last, 1023) };
-	PortRange high = { std::max<uint16_t>(range.first, 1024), range.last };
-	const PortRange order[2] = { wanted < 1024 ? low : high, wanted < 1024 ? high : low };
-	for (const PortRange &part : order)
-		for (unsigned flip = 0; flip < 2; flip++)
-			for (unsigned again = 0; again < 4; again++) {
-				uint16_t port = pick_class(shard, protocol, address, part, (wanted & 1u) ^ flip);
-				if (!port)
-					break;
-				/* A static binding's port that was free for a moment while the configuration changed. */
-				if (!shard.policy->static_outside(protocol, address.address, port))
-					return port;
-			}
-	return 0;
-}
-
-enum xlat_reason SessionTable::Impl::pick(Shard &shard, Protocol protocol, const PoolChoice &choice, const Ip6 &client,
-					  uint16_t wanted, Time now, PoolAddress *&address, uint16_t &port)
-{
-	unsigned index = protocol_index(protocol);
-	auto attempt = [&](const Pool &pool, PoolAddress *candidate) {
-		uint32_t used = candidate->used[index].load(std::memory_order_relaxed);
-		if (candidate->exclusive && used >= pool.width() + candidate->extra[index])
-			return false;
-		address = candidate;
-		port = pick_port(shard, protocol, *candidate, pool.range, wanted);
-		return port != 0;
-	};
-	if (PoolAddress *own = paired(shard, choice, client)) {
-		for (const Pool *pool : choice.pools)
-			if (pool->holds(own) && attempt(*pool, own))
-				return XLAT_OK;
-		return XLAT_NO_PORT;
-	}
-	for (const Pool *pool : choice.pools) {
-		size_t count = pool->addresses.size(), start = draw(shard) % count;
-		if (count > 64 && now < pool->full_until[index].load(std::memory_order_relaxed))
-			continue;
-		for (size_t i = 0; i < count; i++)
-			if (attempt(*pool, pool->addresses[(start + i) % count]))
-				return XLAT_OK;
-		if (count > 64)
-			pool->full_until[index].store(now + 10, std::memory_order_relaxed);
-	}
-	return XLAT_NO_PORT;
-}
-
-enum xlat_reason SessionTable::Impl::open_binding(Shard &shard, Protocol protocol, const Tuple6 &six, uint32_t remote,
-						  Time now, uint32_t &number, bool &simultaneous)
-{
-	const Policy &policy = *shard.policy;
-	if (!shard.inside.room() || !shard.outside.room() || !shard.clients.room())
-		return XLAT_TABLE_FULL;
-	const StaticConfig *fixed = policy.static_inside(protocol, six.client, six.client_port);
-	PoolAddress *address = fixed ? policy.address_of(fixed->outside) : nullptr;
-	uint16_t port = fixed ? fixed->outside_port : 0;
-	const PoolChoice *choice = fixed ? nullptr : policy.choice_of(six.client);
-	if (!fixed && !choice)
-		return XLAT_NO_POOL;
-	if (!file.bindings.take(&number, 1))
-		return XLAT_TABLE_FULL;
-	if (fixed) {
-		address->own(protocol, port);
-	} else {
-		PoolAddress *pair = paired(shard, *choice, six.client);
-		if (protocol == Protocol::TCP)
-			simultaneous = held.claim(remote, six.server_port, salt(), [&](const Tuple4 &waiting) {
-				address = policy.address_of(waiting.pool);
-				port = waiting.pool_port;
-				return address && (!pair || pair == address) && choice->lender(address, port) &&
-				       address->own(protocol, port);
-			});
-		enum xlat_reason why = simultaneous ? XLAT_OK : pick(shard, protocol, *choice, six.client,
-								     six.client_port, now, address, port);
-		if (why != XLAT_OK) {
-			file.bindings.give(&number, 1);
-			return why;
-		}
-	}
-	BindingRecord fields = {};
-	fields.client = six.client;
-	fields.client_port = six.client_port;
-	fields.pool = address->address;
-	fields.pool_port = port;
-	fields.protocol = protocol;
-	fields.fixed = fixed != nullptr;
-	fields.slot = address->slot;
-	fields.created = tick_of(now);
-	place_binding(shard, number, fields);
-	return XLAT_OK;
 }
 
 /** True when the timers have something to say about the session. */
@@ -407,10 +312,12 @@ bool SessionTable::Impl::expire(Shard &shard, uint32_t number, Time now, Event &
 	return true;
 }
 
-TickResult SessionTable::Impl::tick(unsigned number, Time now, unsigned budget, Event *events, size_t capacity)
+TickResult SessionTable::Impl::tick(unsigned number, Time now, unsigned budget, Event *events,
+				    size_t capacity)
 {
 	TickResult result = { 0, false };
-	while (number == 0 && result.events < capacity && held.expire(tick_of(now), salt(), events[result.events]))
+	while (number == 0 && result.events < capacity &&
+	       held.expire(tick_of(now), salt(), events[result.events]))
 		result.events++;
 	Shard &shard = shards[number];
 	std::lock_guard guard(shard.lock);

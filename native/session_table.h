@@ -61,15 +61,18 @@ private:
 };
 
 /**
- * Two levels: 512 ticks one by one (65 s), then 256 slots of 512 ticks (4.6 h). A session is looked at when its
- * slot comes and linked anew when it was used meanwhile, so a packet never moves it.
+ * Two levels: 512 ticks one by one (65 s), then 256 slots of 512 ticks (4.6 h). A session is looked
+ * at when its slot comes and linked anew when it was used meanwhile, so a packet never moves it.
  */
 class Wheel {
 public:
 	void start(uint32_t tick) { cursor_ = tick; }
 	void link(const Records<SessionRecord> &records, uint32_t number);
 	void unlink(const Records<SessionRecord> &records, uint32_t number);
-	/** The next session of a slot whose time has come, unlinked; 0 when there is none up to `tick`. */
+	/**
+	 * The next session of a slot whose time has come, unlinked; 0 when there is none up to
+	 * `tick`.
+	 */
 	uint32_t pop(const Records<SessionRecord> &records, uint32_t tick, unsigned &budget);
 
 private:
@@ -85,7 +88,10 @@ struct alignas(64) Shard {
 	const Policy *policy = nullptr;
 	/** Sessions by either tuple; bindings by either transport address; clients by address. */
 	Index six, four, inside, outside, clients;
-	/** Sessions by binding and remote address, one of each ring; kept under address-dependent filtering only. */
+	/**
+	 * Sessions by binding and remote address, one of each ring; kept under address-dependent
+	 * filtering only.
+	 */
 	Index peers;
 	bool peers_kept = false;
 	Wheel wheel;
@@ -115,7 +121,8 @@ struct SessionTable::Impl {
 	Verdict outbound(const Tuple6 &tuple, const Facts &facts, Time now);
 	Verdict inbound(const Tuple4 &tuple, const Facts &facts, Time now);
 	Verdict open64(Shard &shard, const Tuple6 &tuple, const Facts &facts, Time now);
-	Verdict open46(Shard &shard, uint32_t bound, const Tuple4 &tuple, const Facts &facts, Time now);
+	Verdict open46(Shard &shard, uint32_t bound, const Tuple4 &tuple, const Facts &facts,
+		       Time now);
 	Verdict hold(const Policy &policy, const Tuple4 &tuple, const Facts &facts, Time now);
 	/** The shard that lent the port elsewhere, by the port's own shard, or SHARDS. */
 	unsigned borrower(const Shard &shard, Protocol protocol, const Tuple4 &tuple) const;
@@ -126,31 +133,44 @@ struct SessionTable::Impl {
 	void advance(Shard &shard, uint32_t number, bool from_v6, const Facts &facts, Time now);
 
 	/* session_state.cc: records, indexes and timers, under the shard's lock */
-	enum xlat_reason open_session(Shard &shard, const Tuple6 &six, const Tuple4 &four, uint32_t bound, Protocol protocol,
-				      State state, Time lifetime, Time now, uint32_t &number);
+	enum xlat_reason open_session(Shard &shard, const Tuple6 &six, const Tuple4 &four,
+				      uint32_t bound, Protocol protocol, State state, Time lifetime,
+				      Time now, uint32_t &number);
 	void link_session(Shard &shard, uint32_t number);
 	void end_session(Shard &shard, uint32_t number);
-	uint32_t find_inside(const Shard &shard, Protocol protocol, const Ip6 &client, uint16_t port) const;
-	uint32_t find_outside(const Shard &shard, Protocol protocol, uint32_t pool, uint16_t port) const;
-	enum xlat_reason open_binding(Shard &shard, Protocol protocol, const Tuple6 &six, uint32_t remote, Time now,
-				      uint32_t &number, bool &simultaneous);
+	uint32_t find_inside(const Shard &shard, Protocol protocol, const Ip6 &client,
+			     uint16_t port) const;
+	uint32_t find_outside(const Shard &shard, Protocol protocol, uint32_t pool,
+			      uint16_t port) const;
 	void place_binding(Shard &shard, uint32_t number, const BindingRecord &fields);
 	void link_binding(Shard &shard, uint32_t number);
 	void end_binding(Shard &shard, uint32_t number);
 	uint32_t client_head(const Shard &shard, const Ip6 &client) const;
-	/** The address that the client has already (pooling paired, RFC 4787 REQ-2), or null. */
-	PoolAddress *paired(const Shard &shard, const PoolChoice &choice, const Ip6 &client) const;
-	enum xlat_reason pick(Shard &shard, Protocol protocol, const PoolChoice &choice, const Ip6 &client,
-			      uint16_t wanted, Time now, PoolAddress *&address, uint16_t &port);
-	uint16_t pick_port(Shard &shard, Protocol protocol, PoolAddress &address, PortRange range, uint16_t wanted);
-	uint16_t pick_class(Shard &shard, Protocol protocol, PoolAddress &address, PortRange range, unsigned parity);
 	void peer_link(Shard &shard, uint32_t number);
 	void peer_unlink(Shard &shard, uint32_t number);
-	uint32_t find_peer(const Shard &shard, Protocol protocol, uint32_t pool, uint16_t port, uint32_t remote) const;
+	uint32_t find_peer(const Shard &shard, Protocol protocol, uint32_t pool, uint16_t port,
+			   uint32_t remote) const;
 	void keep_peers(Shard &shard, bool keep);
 	TickResult tick(unsigned number, Time now, unsigned budget, Event *events, size_t capacity);
 	bool expire(Shard &shard, uint32_t number, Time now, Event &event);
-	uint64_t draw(Shard &shard) { return siphash13(secret().random, (uint64_t)shard.number << 56 | shard.draws++); }
+	uint64_t draw(Shard &shard)
+	{
+		return siphash13(secret().random, (uint64_t)shard.number << 56 | shard.draws++);
+	}
+
+	/* session_port.cc: the address and port of a new binding */
+	enum xlat_reason open_binding(Shard &shard, Protocol protocol, const Tuple6 &six,
+				      uint32_t remote, Time now, uint32_t &number,
+				      bool &simultaneous);
+	/** The address that the client has already (pooling paired, RFC 4787 REQ-2), or null. */
+	PoolAddress *paired(const Shard &shard, const PoolChoice &choice, const Ip6 &client) const;
+	enum xlat_reason pick(Shard &shard, Protocol protocol, const PoolChoice &choice,
+			      const Ip6 &client, uint16_t wanted, Time now, PoolAddress *&address,
+			      uint16_t &port);
+	uint16_t pick_port(Shard &shard, Protocol protocol, PoolAddress &address, PortRange range,
+			   uint16_t wanted);
+	uint16_t pick_class(Shard &shard, Protocol protocol, PoolAddress &address, PortRange range,
+			    unsigned parity);
 
 	/* session_control.cc: opening, adoption, configuration */
 	bool open(const SessionOptions &options, Time now, std::string &error);

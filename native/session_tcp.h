@@ -1,12 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The TCP state machine of RFC 6146 section 3.5.2.2 as one table, apart from everything that it acts on. */
+/**
+ * The TCP state machine of RFC 6146 section 3.5.2.2 as one table, apart from everything that it
+ * acts on.
+ */
 #pragma once
 
 #include "session.h"
 
 namespace sixgate {
 
-enum class TcpEvent : uint8_t { V6_SYN, V6_FIN, V6_RST, V6_OTHER, V4_SYN, V4_FIN, V4_RST, V4_OTHER };
+enum class TcpEvent : uint8_t {
+	V6_SYN,
+	V6_FIN,
+	V6_RST,
+	V6_OTHER,
+	V4_SYN,
+	V4_FIN,
+	V4_RST,
+	V4_OTHER
+};
 
 /** What a step does to the session's lifetime. */
 enum class TcpTimer : uint8_t { KEEP, TRANS, EST };
@@ -29,42 +41,34 @@ inline bool tcp_opens(uint8_t flags)
 }
 
 /**
- * The next state of a session that exists. Two rows differ from RFC 6146: a RST moves the half-closed states
- * to TRANS as well (RFC 7857 section 2.2), and a SYN after both FINs opens anew (RFC 7857 section 2.1), since
- * a client that takes a port again within four minutes must not lose the connection at their end.
+ * The next state of a session that exists. It differs from RFC 6146 twice: a RST moves the
+ * half-closed states to TRANS as well (RFC 7857 section 2.2), and a SYN after both FINs opens anew,
+ * since a client that takes a port again within four minutes must not lose its connection then.
  */
 inline TcpStep tcp_step(State state, TcpEvent event)
 {
 	using enum State;
 	using T = TcpTimer;
+	constexpr TcpStep none = { CLOSED, T::KEEP }, open6 = { V6_INIT, T::TRANS },
+			  open4 = { V4_INIT, T::TRANS }, six = { V6_INIT, T::KEEP },
+			  four = { V4_INIT, T::KEEP }, up = { ESTABLISHED, T::EST },
+			  fin6 = { V6_FIN_RCV, T::EST }, fin4 = { V4_FIN_RCV, T::EST },
+			  fins = { V4_FIN_V6_FIN_RCV, T::TRANS },
+			  done = { V4_FIN_V6_FIN_RCV, T::KEEP }, reset = { TRANS, T::TRANS },
+			  trans = { TRANS, T::KEEP };
+	// clang-format off
 	static constexpr TcpStep table[8][8] = {
-		/* V6: SYN, FIN, RST, other; V4: SYN, FIN, RST, other */
-		/* CLOSED: opened elsewhere, by tcp_opens() */
-		{ { V6_INIT, T::TRANS }, { CLOSED, T::KEEP }, { CLOSED, T::KEEP }, { CLOSED, T::KEEP },
-		  { V4_INIT, T::TRANS }, { CLOSED, T::KEEP }, { CLOSED, T::KEEP }, { CLOSED, T::KEEP } },
-		/* V4_INIT */
-		{ { ESTABLISHED, T::EST }, { V4_INIT, T::KEEP }, { V4_INIT, T::KEEP }, { V4_INIT, T::KEEP },
-		  { V4_INIT, T::KEEP }, { V4_INIT, T::KEEP }, { V4_INIT, T::KEEP }, { V4_INIT, T::KEEP } },
-		/* V6_INIT */
-		{ { V6_INIT, T::TRANS }, { V6_INIT, T::KEEP }, { V6_INIT, T::KEEP }, { V6_INIT, T::KEEP },
-		  { ESTABLISHED, T::EST }, { V6_INIT, T::KEEP }, { V6_INIT, T::KEEP }, { V6_INIT, T::KEEP } },
-		/* ESTABLISHED */
-		{ { ESTABLISHED, T::EST }, { V6_FIN_RCV, T::EST }, { TRANS, T::TRANS }, { ESTABLISHED, T::EST },
-		  { ESTABLISHED, T::EST }, { V4_FIN_RCV, T::EST }, { TRANS, T::TRANS }, { ESTABLISHED, T::EST } },
-		/* V4_FIN_RCV */
-		{ { V4_FIN_RCV, T::EST }, { V4_FIN_V6_FIN_RCV, T::TRANS }, { TRANS, T::TRANS }, { V4_FIN_RCV, T::EST },
-		  { V4_FIN_RCV, T::EST }, { V4_FIN_RCV, T::EST }, { TRANS, T::TRANS }, { V4_FIN_RCV, T::EST } },
-		/* V6_FIN_RCV */
-		{ { V6_FIN_RCV, T::EST }, { V6_FIN_RCV, T::EST }, { TRANS, T::TRANS }, { V6_FIN_RCV, T::EST },
-		  { V6_FIN_RCV, T::EST }, { V4_FIN_V6_FIN_RCV, T::TRANS }, { TRANS, T::TRANS }, { V6_FIN_RCV, T::EST } },
-		/* V4_FIN_V6_FIN_RCV */
-		{ { V6_INIT, T::TRANS }, { V4_FIN_V6_FIN_RCV, T::KEEP }, { V4_FIN_V6_FIN_RCV, T::KEEP },
-		  { V4_FIN_V6_FIN_RCV, T::KEEP }, { V4_INIT, T::TRANS }, { V4_FIN_V6_FIN_RCV, T::KEEP },
-		  { V4_FIN_V6_FIN_RCV, T::KEEP }, { V4_FIN_V6_FIN_RCV, T::KEEP } },
-		/* TRANS */
-		{ { ESTABLISHED, T::EST }, { ESTABLISHED, T::EST }, { TRANS, T::KEEP }, { ESTABLISHED, T::EST },
-		  { ESTABLISHED, T::EST }, { ESTABLISHED, T::EST }, { TRANS, T::KEEP }, { ESTABLISHED, T::EST } },
+		/* V6:  SYN    FIN   RST    other   V4:  SYN    FIN   RST    other */
+		{       open6, none, none,  none,        open4, none, none,  none  }, /* CLOSED */
+		{       up,    four, four,  four,        four,  four, four,  four  }, /* V4_INIT */
+		{       open6, six,  six,   six,         up,    six,  six,   six   }, /* V6_INIT */
+		{       up,    fin6, reset, up,          up,    fin4, reset, up    }, /* up */
+		{       fin4,  fins, reset, fin4,        fin4,  fin4, reset, fin4  }, /* fin4 */
+		{       fin6,  fin6, reset, fin6,        fin6,  fins, reset, fin6  }, /* fin6 */
+		{       open6, done, done,  done,        open4, done, done,  done  }, /* both */
+		{       up,    up,   trans, up,          up,    up,   trans, up    }, /* TRANS */
 	};
+	// clang-format on
 	return table[static_cast<unsigned>(state)][static_cast<unsigned>(event)];
 }
 

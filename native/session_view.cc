@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What the control plane reads: a slice at a time under a shard's lock, shown after the lock is given back. */
+/**
+ * What the control plane reads: a slice at a time under a shard's lock, shown after the lock is
+ * given back.
+ */
 #include "session_table.h"
 
 namespace sixgate {
@@ -9,20 +12,25 @@ namespace {
 /** Buckets read under one hold of a lock: some tens of microseconds. */
 constexpr uint32_t SLICE = 256;
 
-bool wanted(const ViewFilter &filter, Protocol protocol, const Ip6 &client, const Ip6 *server, uint32_t pool,
-	    const uint32_t *remote)
+bool wanted(const ViewFilter &filter, Protocol protocol, const Ip6 &client, const Ip6 *server,
+	    uint32_t pool, const uint32_t *remote)
 {
 	if (filter.protocol && *filter.protocol != protocol)
 		return false;
-	if (filter.six && !contains(*filter.six, client) && !(server && contains(*filter.six, *server)))
+	if (filter.six && !contains(*filter.six, client) &&
+	    !(server && contains(*filter.six, *server)))
 		return false;
-	return !filter.four || contains(*filter.four, pool) || (remote && contains(*filter.four, *remote));
+	return !filter.four || contains(*filter.four, pool) ||
+	       (remote && contains(*filter.four, *remote));
 }
 
-/** A session that moves between buckets meanwhile may be missed or seen twice: a table that lives has no instant. */
-template <typename View, typename Read>
-void scan(const Shard &shard, const Index Shard::*index, size_t &left, Read read,
-	  const std::function<void(const View &)> &visit)
+/**
+ * A session that moves between buckets meanwhile may be missed or seen twice: a table that lives
+ * has no instant.
+ */
+template <typename View, typename Read> void scan(const Shard &shard, const Index Shard::*index,
+						  size_t &left, Read read,
+						  const std::function<void(const View &)> &visit)
 {
 	std::vector<View> views;
 	for (uint32_t from = 0; left; from += SLICE) {
@@ -58,20 +66,23 @@ void SessionTable::sessions(const ViewFilter &filter, Time now,
 		if (!wanted(filter, r.protocol, r.client, &r.server, r.pool, &r.remote))
 			return;
 		Time ends = (Time)r.expiry << TICK_SHIFT, began = (Time)r.created << TICK_SHIFT;
-		views.push_back({ r.protocol, r.state, r.six(), r.four(), ends > now ? ends - now : 0,
-				  now > began ? now - began : 0, r.packets_out, r.bytes_out, r.packets_in, r.bytes_in });
+		views.push_back({ r.protocol, r.state, r.six(), r.four(),
+				  ends > now ? ends - now : 0, now > began ? now - began : 0,
+				  r.packets_out, r.bytes_out, r.packets_in, r.bytes_in });
 	};
 	for (const Shard &shard : impl_->shards)
 		scan<SessionView>(shard, &Shard::six, left, read, visit);
 }
 
-void SessionTable::bindings(const ViewFilter &filter, const std::function<void(const BindingView &)> &visit) const
+void SessionTable::bindings(const ViewFilter &filter,
+			    const std::function<void(const BindingView &)> &visit) const
 {
 	size_t left = filter.limit;
 	auto read = [&](uint32_t number, std::vector<BindingView> &views) {
 		const BindingRecord &b = impl_->binding(number);
 		if (wanted(filter, b.protocol, b.client, nullptr, b.pool, nullptr))
-			views.push_back({ b.protocol, b.fixed, b.client, b.client_port, b.pool, b.pool_port, b.sessions });
+			views.push_back({ b.protocol, b.fixed, b.client, b.client_port, b.pool,
+					  b.pool_port, b.sessions });
 	};
 	for (const Shard &shard : impl_->shards)
 		scan<BindingView>(shard, &Shard::inside, left, read, visit);

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * What the session table costs, apart from packets:
- *   g++ -std=c++20 -O2 -fno-exceptions -pthread test/bench/session.cc native/session*.cc native/pool.cc -o /tmp/bench
- *   /tmp/bench [FILE]          one JSON line a size; FILE holds the table, /dev/shm/sixgate-bench by default
+ * What the session table costs, apart from packets; one JSON line a size. FILE holds the table,
+ * /dev/shm/sixgate-bench by default.
+ *
+ *   g++ -std=c++20 -O2 -fno-exceptions -pthread -o /tmp/bench \
+ *       test/bench/session.cc native/session*.cc native/pool*.cc
+ *   /tmp/bench [FILE]
  */
 #include <algorithm>
 #include <chrono>
@@ -29,7 +32,8 @@ double seconds(std::chrono::steady_clock::time_point since)
 Tuple6 flow(uint32_t number)
 {
 	Tuple6 t = {};
-	const uint8_t client[4] = { 0x20, 0x01, 0x0d, 0xb8 }, server[4] = { 0x00, 0x64, 0xff, 0x9b };
+	const uint8_t client[4] = { 0x20, 0x01, 0x0d, 0xb8 },
+		      server[4] = { 0x00, 0x64, 0xff, 0x9b };
 	memcpy(t.client.bytes, client, 4);
 	memcpy(t.server.bytes, server, 4);
 	uint32_t host = number / 100;
@@ -121,16 +125,21 @@ bool measure(uint32_t sessions, const std::string &path)
 	double adoption = seconds(start) * 1e3;
 	wrong += table->adopted() != sessions;
 	start = std::chrono::steady_clock::now();
-	table->configure([&] {
-		options.config.pools[0].first_port = 1025;
-		return options.config;
-	}(), now);
+	table->configure(
+		[&] {
+			options.config.pools[0].first_port = 1025;
+			return options.config;
+		}(),
+		now);
 	double reconfigured = seconds(start) * 1e3;
-	printf("{\"sessions\":%u,\"outbound_ns\":%.0f,\"inbound_ns\":%.0f,\"outbound_batched_ns\":%.0f,"
-	       "\"new_bindings_per_s\":%.0f,\"bytes_per_session\":%.1f,\"file_bytes\":%llu,\"process_bytes\":%llu,"
+	printf("{\"sessions\":%u,\"outbound_ns\":%.0f,\"inbound_ns\":%.0f,\"outbound_batched_ns\":%"
+	       ".0f,"
+	       "\"new_bindings_per_s\":%.0f,\"bytes_per_session\":%.1f,\"file_bytes\":%llu,"
+	       "\"process_bytes\":%llu,"
 	       "\"idle_tick_us\":%.0f,\"adoption_ms\":%.1f,\"configure_ms\":%.1f}\n",
-	       sessions, out, in, batched, created, (double)(memory.file + memory.process) / sessions,
-	       (unsigned long long)memory.file, (unsigned long long)memory.process, quiet, adoption, reconfigured);
+	       sessions, out, in, batched, created,
+	       (double)(memory.file + memory.process) / sessions, (unsigned long long)memory.file,
+	       (unsigned long long)memory.process, quiet, adoption, reconfigured);
 	table.reset();
 	unlink(path.c_str());
 	return wrong == 0;

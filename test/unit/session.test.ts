@@ -30,7 +30,7 @@ async function make(target: string, flags: readonly string[]): Promise<string> {
 
 /** Objects are named by the hash of their source, all headers and the flags. */
 async function build(): Promise<string> {
-  const ours = /^(session.*|pool|fragment)\./
+  const ours = /^(session|pool|fragment)[a-z_]*\./
   const sources = [...files(native, /\.cc$/).filter((file) => ours.test(basename(file))), ...files(tests, /\.cc$/)]
   const headers = [
     ...files(native, /\.h$/).filter((file) => ours.test(basename(file))),

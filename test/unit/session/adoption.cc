@@ -15,7 +15,10 @@ namespace {
 struct Crash : Fixture {
 	std::string copy;
 
-	/** What is in the file at this instant, adopted by a second table while the first one still runs. */
+	/**
+	 * What is in the file at this instant, adopted by a second table while the first one still
+	 * runs.
+	 */
 	void crash()
 	{
 		copy = std::string(path) + ".crash";
@@ -30,7 +33,8 @@ struct Crash : Fixture {
 		int fd = ::open(path, O_RDWR);
 		struct stat file;
 		fstat(fd, &file);
-		void *map = mmap(nullptr, (size_t)file.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		void *map = mmap(nullptr, (size_t)file.st_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+				 fd, 0);
 		change(*(FileHeader *)map, (SessionRecord *)((char *)map + 4096));
 		munmap(map, (size_t)file.st_size);
 		close(fd);
@@ -47,7 +51,8 @@ CASE("adopts the sessions of a killed predecessor, with counters, ports and time
 	f.open();
 	std::vector<Verdict> flows;
 	for (unsigned i = 0; i < 500; i++)
-		flows.push_back(f.out(client(i % 100), (uint16_t)(40000 + i / 100), 53, i % 2 ? udp() : tcp(TCP_SYN)));
+		flows.push_back(f.out(client(i % 100), (uint16_t)(40000 + i / 100), 53,
+				      i % 2 ? udp() : tcp(TCP_SYN)));
 	f.in(ip4("192.0.2.17"), 53, f.remote, 5, udp());
 	f.now += 100'000;
 	uint64_t bindings = f.bindings(), ports = f.ports_used();
@@ -127,15 +132,25 @@ CASE("does not adopt the file of another boot, namespace, layout or capacity, an
 	};
 	static const Row rows[] = {
 		{ "the file is from another boot", [](Crash &f) { f.options.boot_id = "later"; } },
-		{ "the file is from another network namespace", [](Crash &f) { f.options.netns_inode++; } },
+		{ "the file is from another network namespace",
+		  [](Crash &f) { f.options.netns_inode++; } },
 		{ "capacity was 4096, is 8192", [](Crash &f) { f.options.max_sessions = 8192; } },
 		{ "layout version 99, this daemon has 1",
-		  [](Crash &f) { f.edit([](FileHeader &header, SessionRecord *) { header.version = 99; }); } },
+		  [](Crash &f) {
+			  f.edit([](FileHeader &header, SessionRecord *) { header.version = 99; });
+		  } },
 		{ "the file is not a session table",
-		  [](Crash &f) { f.edit([](FileHeader &header, SessionRecord *) { header.magic = 1; }); } },
+		  [](Crash &f) {
+			  f.edit([](FileHeader &header, SessionRecord *) { header.magic = 1; });
+		  } },
 		{ "the file is damaged",
-		  [](Crash &f) { f.edit([](FileHeader &header, SessionRecord *) { header.sessions_backed = 1 << 30; }); } },
-		{ "the file is not a session table", [](Crash &f) { CHECK(!truncate(f.path, 100)); } },
+		  [](Crash &f) {
+			  f.edit([](FileHeader &header, SessionRecord *) {
+				  header.sessions_backed = 1 << 30;
+			  });
+		  } },
+		{ "the file is not a session table",
+		  [](Crash &f) { CHECK(!truncate(f.path, 100)); } },
 		{ "the file is damaged", [](Crash &f) { CHECK(!truncate(f.path, 8192)); } },
 	};
 	for (const Row &row : rows) {
@@ -172,7 +187,8 @@ CASE("names the file that it cannot make")
 	f.options.path = "/nonexistent/sessions";
 	std::string error;
 	CHECK(!SessionTable::open(f.options, f.now, error));
-	EQUAL(error, "cannot open the session table /nonexistent/sessions: No such file or directory");
+	EQUAL(error,
+	      "cannot open the session table /nonexistent/sessions: No such file or directory");
 }
 
 CASE("survives a kill at any instant of a busy minute")
@@ -186,7 +202,9 @@ CASE("survives a kill at any instant of a busy minute")
 			auto table = SessionTable::open(f.options, f.now, error);
 			Event events[8];
 			for (unsigned i = 0;; i++, f.now += 7) {
-				table->outbound({ client(i % 700), server(f.remote + i % 3), 9, 53 }, icmp(), f.now);
+				table->outbound(
+					{ client(i % 700), server(f.remote + i % 3), 9, 53 },
+					icmp(), f.now);
 				for (unsigned shard = 0; shard < SHARDS; shard++)
 					table->tick(shard, f.now, 100, events, 8);
 			}

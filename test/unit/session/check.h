@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** A test program is CASEs; `PROGRAM --list` names them, `PROGRAM NUMBER` runs one and exits 1 when a check failed. */
+/**
+ * A test program is CASEs; `PROGRAM --list` names them, `PROGRAM NUMBER` runs one and exits 1 when
+ * a check failed.
+ */
 #pragma once
 
 #include <cstdio>
@@ -43,19 +46,20 @@ inline void failed(const char *file, int line, const std::string &what)
 
 #define JOIN2(a, b) a##b
 #define JOIN(a, b) JOIN2(a, b)
-#define CASE(sentence)                                                                                   \
-	static void JOIN(case_, __LINE__)();                                                             \
-	static const bool JOIN(known_, __LINE__) = Case::add(sentence, JOIN(case_, __LINE__));           \
+#define CASE(sentence)                                                                             \
+	static void JOIN(case_, __LINE__)();                                                       \
+	static const bool JOIN(known_, __LINE__) = Case::add(sentence, JOIN(case_, __LINE__));     \
 	static void JOIN(case_, __LINE__)()
-#define CHECK(condition)                                                     \
-	do {                                                                 \
-		if (!(condition))                                            \
-			failed(__FILE__, __LINE__, "not so: " #condition);   \
+#define CHECK(condition)                                                                           \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			failed(__FILE__, __LINE__, "not so: " #condition);                         \
 	} while (0)
-#define EQUAL(actual, expected)                                                                               \
-	do {                                                                                                  \
-		auto actual_ = (actual);                                                                      \
-		auto expected_ = (expected);                                                                  \
-		if (!(actual_ == static_cast<decltype(actual_)>(expected_)))                                  \
-			failed(__FILE__, __LINE__, #actual " is " + text(actual_) + ", not " + text(expected_)); \
+#define EQUAL(actual, expected)                                                                    \
+	do {                                                                                       \
+		auto actual_ = (actual);                                                           \
+		auto expected_ = (expected);                                                       \
+		if (!(actual_ == static_cast<decltype(actual_)>(expected_)))                       \
+			failed(__FILE__, __LINE__,                                                 \
+			       #actual " is " + text(actual_) + ", not " + text(expected_));       \
 	} while (0)

@@ -98,9 +98,11 @@ struct Fixture {
 		return *this;
 	}
 	PoolConfig &first_pool() { return options.config.pools[0]; }
-	Verdict out(const Ip6 &from, uint16_t port, uint16_t to, const Facts &facts, uint32_t host = 0)
+	Verdict out(const Ip6 &from, uint16_t port, uint16_t to, const Facts &facts,
+		    uint32_t host = 0)
 	{
-		return table->outbound({ from, server(host ? host : remote), port, to }, facts, now);
+		return table->outbound({ from, server(host ? host : remote), port, to }, facts,
+				       now);
 	}
 	Verdict in(uint32_t to, uint16_t port, uint32_t host, uint16_t from, const Facts &facts)
 	{
@@ -134,7 +136,8 @@ struct Fixture {
 	std::vector<SessionView> list(const ViewFilter &filter = {}) const
 	{
 		std::vector<SessionView> views;
-		table->sessions(filter, now, [&](const SessionView &view) { views.push_back(view); });
+		table->sessions(filter, now,
+				[&](const SessionView &view) { views.push_back(view); });
 		return views;
 	}
 	std::vector<BindingView> list_bindings(const ViewFilter &filter = {}) const

@@ -15,7 +15,8 @@ struct Cache {
 	FragmentDecision seen = {};
 
 	explicit Cache(size_t memory = 1 << 20)
-		: cache({ memory, 2000 }, [this](enum xlat_reason why, uint32_t packets) { drops[why] += packets; })
+	    : cache({ memory, 2000 },
+		    [this](enum xlat_reason why, uint32_t packets) { drops[why] += packets; })
 	{
 	}
 	static FragmentKey key(uint32_t number)
@@ -32,7 +33,8 @@ struct Cache {
 		decision.four.pool_port = port;
 		return cache.first(key(number), decision, now);
 	}
-	std::vector<uint8_t> piece(uint32_t number, uint32_t offset, bool more, const std::vector<uint8_t> &payload)
+	std::vector<uint8_t> piece(uint32_t number, uint32_t offset, bool more,
+				   const std::vector<uint8_t> &payload)
 	{
 		static const uint8_t header[] = { 'h', 'e', 'a', 'd' };
 		return cache.reassemble(key(number), { offset, more, header, payload }, now);
@@ -144,10 +146,12 @@ CASE("reassembles a datagram from its pieces in every order")
 		for (unsigned i = 0; i < 4; i++) {
 			unsigned n = (unsigned)order[i];
 			CHECK(whole.empty());
-			whole = c.piece(1, n * 16, n < 3, bytes(n < 3 ? 16 : 5, (uint8_t)('a' + n)));
+			whole = c.piece(1, n * 16, n < 3,
+					bytes(n < 3 ? 16 : 5, (uint8_t)('a' + n)));
 		}
 		EQUAL(std::string(whole.begin(), whole.end()),
-		      "head" + std::string(16, 'a') + std::string(16, 'b') + std::string(16, 'c') + std::string(5, 'd'));
+		      "head" + std::string(16, 'a') + std::string(16, 'b') + std::string(16, 'c') +
+			      std::string(5, 'd'));
 		EQUAL(c.cache.memory(), 0);
 		EQUAL(c.drops.size(), 0);
 	} while (std::next_permutation(order.begin(), order.end()));
@@ -167,8 +171,13 @@ CASE("drops a datagram with overlapping pieces, and all that still comes of it (
 		bool more;
 		size_t length;
 	};
-	for (const Bad &bad : { Bad{ 8, true, 16 }, { 24, true, 16 }, { 0, true, 64 }, { 40, false, 8 }, { 48, true, 7 },
-				{ 65528, false, 16 }, { 48, true, 0 } }) {
+	for (const Bad &bad : { Bad{ 8, true, 16 },
+				{ 24, true, 16 },
+				{ 0, true, 64 },
+				{ 40, false, 8 },
+				{ 48, true, 7 },
+				{ 65528, false, 16 },
+				{ 48, true, 0 } }) {
 		Cache c;
 		c.piece(1, 0, true, bytes(16, 1));
 		c.piece(1, 32, true, bytes(16, 1));

@@ -21,7 +21,10 @@ CASE("finds in the index exactly what was inserted and not erased, through growt
 		return index.find(tag, [&](uint32_t number) { return number == record; });
 	};
 	for (unsigned step = 0; step < 60'000; step++) {
-		/* Few distinct tags overflow their buckets by far; the table is filled and emptied by turns. */
+		/*
+		 * Few distinct tags overflow their buckets by far; the table is filled and emptied
+		 * by turns.
+		 */
 		bool fill = step / 6000 % 2 == 0 ? random() % 4 : random() % 4 == 0;
 		if (fill || tags.empty()) {
 			uint32_t tag = random() % 3 ? random() : (random() % 40) << 20;
@@ -58,10 +61,12 @@ CASE("keeps its books while threads send, timers run and the configuration chang
 		while (!stop) {
 			Time at = now += 20;
 			Facts facts = random() % 2 ? icmp() : udp();
-			Verdict v = f.table->outbound({ client(random() % 300), server(f.remote), 9, 0 }, facts, at);
+			Verdict v = f.table->outbound(
+				{ client(random() % 300), server(f.remote), 9, 0 }, facts, at);
 			if (v.reason == XLAT_OK) {
 				Verdict back = f.table->inbound(v.four, facts, at);
-				wrong += back.reason == XLAT_OK && back.six.server_port != v.six.server_port;
+				wrong += back.reason == XLAT_OK &&
+					 back.six.server_port != v.six.server_port;
 			}
 			f.table->tick(random() % SHARDS, at, 64, events, 8);
 		}
@@ -74,8 +79,9 @@ CASE("keeps its books while threads send, timers run and the configuration chang
 		f.options.config.statics.clear();
 		for (uint16_t i = 0; i < 8; i++)
 			if (random() % 2)
-				f.options.config.statics.push_back({ Protocol::UDP, client(1000u + random() % 3), (uint16_t)(9 + i),
-								     f.pool, (uint16_t)(2000 + i) });
+				f.options.config.statics.push_back(
+					{ Protocol::UDP, client(1000u + random() % 3),
+					  (uint16_t)(9 + i), f.pool, (uint16_t)(2000 + i) });
 		CHECK(f.table->configure(f.options.config, now).error.empty());
 		f.list();
 	}

@@ -12,7 +12,8 @@ CASE("maps every session of a client's port to one pool port, whoever the server
 	EQUAL(first.reason, XLAT_OK);
 	CHECK(first.fresh);
 	for (uint32_t host = 1; host < 20; host++)
-		EQUAL(f.out(client(1), 5000, 53, udp(), f.remote + host).four.pool_port, first.four.pool_port);
+		EQUAL(f.out(client(1), 5000, 53, udp(), f.remote + host).four.pool_port,
+		      first.four.pool_port);
 	EQUAL(f.bindings(), 1);
 	EQUAL(f.sessions(), 20);
 	CHECK(!f.out(client(1), 5000, 53, udp()).fresh);
@@ -104,7 +105,8 @@ CASE("changes the filtering while sessions live")
 	EQUAL(f.sessions(), 0);
 }
 
-CASE("keeps the parity of a port and the range 0-1023 where possible (RFC 4787 REQ-4, RFC 6146 3.5.1.1)")
+CASE("keeps the parity of a port and the range 0-1023 where possible (RFC 4787 REQ-4, RFC 6146 "
+     "3.5.1.1)")
 {
 	Fixture f;
 	f.first_pool().first_port = 1;
@@ -184,7 +186,8 @@ CASE("chooses ports at random (RFC 6056)")
 	std::set<unsigned> high;
 	unsigned next = 0, last = 0;
 	for (unsigned i = 0; i < 256; i++) {
-		unsigned port = f.out(client(1), (uint16_t)(10000 + i * 2), 53, udp()).four.pool_port;
+		unsigned port =
+			f.out(client(1), (uint16_t)(10000 + i * 2), 53, udp()).four.pool_port;
 		high.insert(port >> 12);
 		next += port - last <= 128;
 		last = port;
@@ -262,13 +265,15 @@ CASE("refuses a server outside of the prefixes, and reads all six lengths of RFC
 		Fixture each;
 		each.options.config.prefixes = { { ip6(row.prefix), row.length } };
 		each.open();
-		Verdict out = each.table->outbound({ client(1), ip6(row.server), 9, 53 }, udp(), each.now);
+		Verdict out = each.table->outbound({ client(1), ip6(row.server), 9, 53 }, udp(),
+						   each.now);
 		EQUAL(out.four.remote, ip4("192.0.2.33"));
 		Verdict in = each.in(each.pool, out.four.pool_port, ip4("192.0.2.33"), 99, udp());
 		CHECK(in.six.server == ip6(row.server));
 	}
 	f.open();
-	EQUAL(f.table->outbound({ client(1), ip6("2001:db8:9::1"), 9, 53 }, udp(), f.now).reason, XLAT_NOT_OUR_PREFIX);
+	EQUAL(f.table->outbound({ client(1), ip6("2001:db8:9::1"), 9, 53 }, udp(), f.now).reason,
+	      XLAT_NOT_OUR_PREFIX);
 	EQUAL(f.bindings(), 0);
 }
 

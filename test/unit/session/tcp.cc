@@ -15,16 +15,22 @@ struct Flow : Fixture {
 
 	Verdict step(char event)
 	{
-		uint8_t flags = event == 'S' || event == 's' ? TCP_SYN : event == 'F' || event == 'f' ? FIN_ACK :
-				event == 'R' || event == 'r' ? TCP_RST : TCP_ACK;
+		uint8_t flags = event == 'S' || event == 's'   ? TCP_SYN
+				: event == 'F' || event == 'f' ? FIN_ACK
+				: event == 'R' || event == 'r' ? TCP_RST
+							       : TCP_ACK;
 		if (event < 'a') {
 			Verdict v = out(client(1), 40000, 80, tcp(flags));
 			port = v.reason == XLAT_OK ? v.four.pool_port : port;
 			return v;
 		}
 		if (!port) {
-			/* Somebody else's session makes the binding through which the server speaks first. */
-			port = out(client(1), 40000, 81, tcp(TCP_SYN), ip4("198.51.100.9")).four.pool_port;
+			/*
+			 * Somebody else's session makes the binding through which the server speaks
+			 * first.
+			 */
+			port = out(client(1), 40000, 81, tcp(TCP_SYN), ip4("198.51.100.9"))
+				       .four.pool_port;
 		}
 		return in(pool, port, remote, 80, tcp(flags));
 	}
@@ -129,11 +135,13 @@ CASE("follows every transition of the TCP state machine, with its lifetime")
 		Verdict verdict = flow.step(row.event[0]);
 		const SessionView *after = flow.view();
 		std::string where = std::string(row.name) + " + " + row.event + ": ";
-		if (verdict.reason != XLAT_OK || verdict.held || verdict.state != row.next || after->state != row.next)
+		if (verdict.reason != XLAT_OK || verdict.held || verdict.state != row.next ||
+		    after->state != row.next)
 			failed(__FILE__, __LINE__, where + "became " + state_name(after->state));
 		Time expected = row.lifetime ? row.lifetime : ends - 1024;
 		if (after->expires_in < expected || after->expires_in > expected + 256)
-			failed(__FILE__, __LINE__, where + "lives " + text(after->expires_in) + " ms");
+			failed(__FILE__, __LINE__,
+			       where + "lives " + text(after->expires_in) + " ms");
 	}
 }
 
@@ -220,7 +228,8 @@ CASE("ends a probed session that nobody answers for")
 	EQUAL(flow.ports_used(), 0);
 }
 
-CASE("keeps an established session that is used when its time is over but the timer has not come by")
+CASE("keeps an established session that is used when its time is over but the timer has not come "
+     "by")
 {
 	Flow flow;
 	flow.play("Ss");
@@ -285,7 +294,8 @@ CASE("holds SYNs within a bound, and no SYN to a port that no pool lends")
 	CHECK(f.in(f.pool, 2000, f.remote, 5000, tcp(TCP_SYN)).held);
 }
 
-CASE("under address-dependent filtering holds the SYN of a stranger and lets in that of a known host")
+CASE("under address-dependent filtering holds the SYN of a stranger and lets in that of a known "
+     "host")
 {
 	Fixture f;
 	f.options.config.address_dependent = true;

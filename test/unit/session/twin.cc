@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The table against a twin that is slow and plain: maps, searched from end to end. Times are multiples of 128 ms,
- * the table's tick, so that both agree to the millisecond. TWIN_SEED repeats a run.
+ * The table against a twin that is slow and plain: maps, searched from end to end. Times are
+ * multiples of 128 ms, the table's tick, so that both agree to the millisecond. TWIN_SEED repeats a
+ * run.
  */
 #include <algorithm>
 #include <map>
@@ -13,7 +14,8 @@
 
 namespace {
 
-constexpr Time TICK = 128, EST = 7'440'000 / TICK * TICK, TRANSIT = 240'000 / TICK * TICK, HOLD = 47 * TICK;
+constexpr Time TICK = 128, EST = 7'440'000 / TICK * TICK, TRANSIT = 240'000 / TICK * TICK,
+	       HOLD = 47 * TICK;
 constexpr Time UDP_TIME = 300'032, ICMP_TIME = 60'032;
 
 struct Entry {
@@ -57,7 +59,8 @@ struct Twin : Fixture {
 	{
 		for (const Prefix4 &prefix : first_pool().addresses)
 			if (prefix.address == address)
-				return port >= first_pool().first_port && port <= first_pool().last_port;
+				return port >= first_pool().first_port &&
+				       port <= first_pool().last_port;
 		return false;
 	}
 	bool taken(Protocol protocol, uint32_t address, uint16_t port)
@@ -81,8 +84,11 @@ struct Twin : Fixture {
 			e.expiry = now + (e.protocol == Protocol::UDP ? UDP_TIME : ICMP_TIME);
 			return;
 		}
-		bool rst = flags & TCP_RST, syn = !rst && flags & TCP_SYN, fin = !rst && !syn && flags & TCP_FIN;
-		auto become = [&](State state, Time time) { e.state = state, e.expiry = now + time; };
+		bool rst = flags & TCP_RST, syn = !rst && flags & TCP_SYN,
+		     fin = !rst && !syn && flags & TCP_FIN;
+		auto become = [&](State state, Time time) {
+			e.state = state, e.expiry = now + time;
+		};
 		switch (e.state) {
 		case State::V4_INIT:
 			if (syn && v6)
@@ -90,17 +96,20 @@ struct Twin : Fixture {
 			break;
 		case State::V6_INIT:
 			if (syn)
-				v6 ? become(State::V6_INIT, TRANSIT) : become(State::ESTABLISHED, EST);
+				v6 ? become(State::V6_INIT, TRANSIT)
+				   : become(State::ESTABLISHED, EST);
 			break;
 		case State::ESTABLISHED:
-			rst ? become(State::TRANS, TRANSIT) :
-			fin ? become(v6 ? State::V6_FIN_RCV : State::V4_FIN_RCV, EST) : become(e.state, EST);
+			rst   ? become(State::TRANS, TRANSIT)
+			: fin ? become(v6 ? State::V6_FIN_RCV : State::V4_FIN_RCV, EST)
+			      : become(e.state, EST);
 			break;
 		case State::V4_FIN_RCV:
 		case State::V6_FIN_RCV:
-			rst ? become(State::TRANS, TRANSIT) :
-			fin && v6 == (e.state == State::V4_FIN_RCV) ? become(State::V4_FIN_V6_FIN_RCV, TRANSIT) :
-								      become(e.state, EST);
+			rst ? become(State::TRANS, TRANSIT)
+			: fin &&v6 == (e.state == State::V4_FIN_RCV)
+				? become(State::V4_FIN_V6_FIN_RCV, TRANSIT)
+				: become(e.state, EST);
 			break;
 		case State::V4_FIN_V6_FIN_RCV:
 			if (syn)
@@ -117,7 +126,8 @@ struct Twin : Fixture {
 
 	Facts facts(Protocol protocol)
 	{
-		static const uint8_t flags[] = { TCP_SYN, TCP_SYN, TCP_ACK, TCP_SYN | TCP_ACK, TCP_FIN | TCP_ACK, TCP_RST };
+		static const uint8_t flags[] = { TCP_SYN,	    TCP_SYN,	       TCP_ACK,
+						 TCP_SYN | TCP_ACK, TCP_FIN | TCP_ACK, TCP_RST };
 		return protocol == Protocol::TCP ? tcp(flags[pick(6)]) : Facts{ protocol };
 	}
 	Protocol protocol()
@@ -130,13 +140,14 @@ struct Twin : Fixture {
 	{
 		Facts f = facts(protocol());
 		unsigned who = (unsigned)pick(12);
-		uint16_t from = (uint16_t)(1010 + pick(30)), to = f.protocol == Protocol::ICMP ? 0 : (uint16_t)pick(3);
+		uint16_t from = (uint16_t)(1010 + pick(30)),
+			 to = f.protocol == Protocol::ICMP ? 0 : (uint16_t)pick(3);
 		uint32_t host = remote + (uint32_t)pick(3);
 		Verdict v = out(client(who), from, to, f, host);
 		bool syn = f.protocol != Protocol::TCP || f.tcp_flags == TCP_SYN;
 		for (Entry &e : sessions_)
-			if (e.protocol == f.protocol && e.client == who && e.client_port == from && e.remote == host &&
-			    e.remote_port == to) {
+			if (e.protocol == f.protocol && e.client == who && e.client_port == from &&
+			    e.remote == host && e.remote_port == to) {
 				follow(e, true, f.tcp_flags);
 				EQUAL(v.four.pool_port, e.port);
 				EQUAL(v.four.pool, e.pool);
@@ -153,17 +164,21 @@ struct Twin : Fixture {
 			pair = e.client == who ? &e : pair;
 		std::set<std::pair<uint32_t, uint16_t>> waiting;
 		for (auto &[t, when] : held)
-			if (f.protocol == Protocol::TCP && t.remote == host && t.remote_port == to &&
-			    (binding ? t.pool == binding->pool && t.pool_port == binding->port :
-				       lends(t.pool, t.pool_port) && (!pair || pair->pool == t.pool) &&
+			if (f.protocol == Protocol::TCP && t.remote == host &&
+			    t.remote_port == to &&
+			    (binding ? t.pool == binding->pool && t.pool_port == binding->port
+				     : lends(t.pool, t.pool_port) &&
+					       (!pair || pair->pool == t.pool) &&
 					       !taken(f.protocol, t.pool, t.pool_port)))
 				waiting.insert({ t.pool, t.pool_port });
 		if (v.reason == XLAT_NO_PORT) {
 			CHECK(!binding && waiting.empty());
 			for (const Prefix4 &prefix : first_pool().addresses)
-				for (unsigned p = first_pool().first_port; p <= first_pool().last_port; p++)
+				for (unsigned p = first_pool().first_port;
+				     p <= first_pool().last_port; p++)
 					if (!pair || pair->pool == prefix.address)
-						CHECK(taken(f.protocol, prefix.address, (uint16_t)p));
+						CHECK(taken(f.protocol, prefix.address,
+							    (uint16_t)p));
 			return;
 		}
 		EQUAL(v.reason, XLAT_OK);
@@ -179,20 +194,27 @@ struct Twin : Fixture {
 		CHECK(waiting.empty() || joined);
 		if (joined)
 			std::erase_if(held, [&](auto &h) {
-				return h.first.remote == host && h.first.remote_port == to && h.first.pool == v.four.pool &&
+				return h.first.remote == host && h.first.remote_port == to &&
+				       h.first.pool == v.four.pool &&
 				       h.first.pool_port == v.four.pool_port;
 			});
 		bool plain = f.protocol != Protocol::TCP;
-		Time time = f.protocol == Protocol::UDP ? UDP_TIME : plain ? ICMP_TIME : joined ? EST : TRANSIT;
-		sessions_.push_back({ f.protocol, who, from, v.four.pool_port, v.four.pool, host, to,
-				      plain || joined ? State::ESTABLISHED : State::V6_INIT, now + time });
+		Time time = f.protocol == Protocol::UDP ? UDP_TIME
+			    : plain			? ICMP_TIME
+			    : joined			? EST
+							: TRANSIT;
+		sessions_.push_back({ f.protocol, who, from, v.four.pool_port, v.four.pool, host,
+				      to, plain || joined ? State::ESTABLISHED : State::V6_INIT,
+				      now + time });
 	}
 
 	void send_in()
 	{
 		Facts f = facts(protocol());
-		uint32_t to = ip4("192.0.2.1") + (uint32_t)pick(2), host = remote + (uint32_t)pick(4);
-		uint16_t port = (uint16_t)(995 + pick(90)), from = f.protocol == Protocol::ICMP ? 0 : (uint16_t)pick(3);
+		uint32_t to = ip4("192.0.2.1") + (uint32_t)pick(2),
+			 host = remote + (uint32_t)pick(4);
+		uint16_t port = (uint16_t)(995 + pick(90)),
+			 from = f.protocol == Protocol::ICMP ? 0 : (uint16_t)pick(3);
 		if (!sessions_.empty() && pick(4)) {
 			const Entry &e = sessions_[pick(sessions_.size())];
 			to = e.pool, port = e.port;
@@ -235,9 +257,18 @@ struct Twin : Fixture {
 			EQUAL(v.session.index, 0);
 			return;
 		}
-		Time time = f.protocol == Protocol::UDP ? UDP_TIME : f.protocol == Protocol::ICMP ? ICMP_TIME : TRANSIT;
-		Entry fresh = { f.protocol, binding->client, binding->client_port, port, to, host, from,
-				syn ? State::V4_INIT : State::ESTABLISHED, now + time };
+		Time time = f.protocol == Protocol::UDP	   ? UDP_TIME
+			    : f.protocol == Protocol::ICMP ? ICMP_TIME
+							   : TRANSIT;
+		Entry fresh = { f.protocol,
+				binding->client,
+				binding->client_port,
+				port,
+				to,
+				host,
+				from,
+				syn ? State::V4_INIT : State::ESTABLISHED,
+				now + time };
 		sessions_.push_back(fresh);
 	}
 
@@ -256,7 +287,8 @@ struct Twin : Fixture {
 		refused -= std::erase_if(held, [&](auto &h) { return h.second <= now; });
 		EQUAL(refused, 0);
 		for (Entry &e : sessions_)
-			if (e.expiry <= now && e.protocol == Protocol::TCP && e.state == State::ESTABLISHED) {
+			if (e.expiry <= now && e.protocol == Protocol::TCP &&
+			    e.state == State::ESTABLISHED) {
 				e.state = State::TRANS;
 				e.expiry = now + TRANSIT;
 				probes--;
@@ -268,7 +300,8 @@ struct Twin : Fixture {
 	void change()
 	{
 		reshape();
-		uint64_t gone = std::erase_if(sessions_, [&](const Entry &e) { return !lends(e.pool, e.port); });
+		uint64_t gone = std::erase_if(
+			sessions_, [&](const Entry &e) { return !lends(e.pool, e.port); });
 		EQUAL(table->configure(options.config, now).ended, gone);
 	}
 
@@ -284,12 +317,15 @@ struct Twin : Fixture {
 	void compare()
 	{
 		auto order = [](auto a, auto b) { return a < b; };
-		std::vector<std::tuple<int, uint32_t, uint16_t, uint32_t, uint16_t, int, Time>> ours, theirs;
+		std::vector<std::tuple<int, uint32_t, uint16_t, uint32_t, uint16_t, int, Time>>
+			ours, theirs;
 		for (const Entry &e : sessions_)
-			ours.push_back({ (int)e.protocol, e.pool, e.port, e.remote, e.remote_port, (int)e.state, e.expiry - now });
+			ours.push_back({ (int)e.protocol, e.pool, e.port, e.remote, e.remote_port,
+					 (int)e.state, e.expiry - now });
 		for (const SessionView &v : list())
-			theirs.push_back({ (int)v.protocol, v.four.pool, v.four.pool_port, v.four.remote,
-					   v.four.remote_port, (int)v.state, v.expires_in });
+			theirs.push_back({ (int)v.protocol, v.four.pool, v.four.pool_port,
+					   v.four.remote, v.four.remote_port, (int)v.state,
+					   v.expires_in });
 		std::sort(ours.begin(), ours.end(), order);
 		std::sort(theirs.begin(), theirs.end(), order);
 		CHECK(ours == theirs);
@@ -301,7 +337,8 @@ struct Twin : Fixture {
 		for (const BindingView &view : views) {
 			unsigned who = (unsigned)view.inside.bytes[15];
 			EQUAL(view.sessions, (count[{ view.protocol, who, view.inside_port }]));
-			CHECK(ports.insert({ (int)view.protocol, view.outside, view.outside_port }).second);
+			CHECK(ports.insert({ (int)view.protocol, view.outside, view.outside_port })
+				      .second);
 		}
 		EQUAL(views.size(), count.size());
 		EQUAL(ports_used(), count.size());

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Which address and port a new binding gets (RFC 6146 section 3.5.1.1, RFC 4787, RFC 6056). */
+#include "session_table.h"
+
+namespace sixgate {
+
+PoolAddress *SessionTable::Impl::paired(const Shard &shard, const PoolChoice &choice,
+					const Ip6 &client) const
+{
+	unsigned seen = 0;
+	for (uint32_t at = client_head(shard, client); at && seen < 16;
+	     at = binding(at).next, seen++) {
+		PoolAddress *address = slots[binding(at).slot].load(std::memory_order_relaxed);
+		for (const Pool *pool : choice.pools)
+			if (pool->holds(address))
+				return address;
+	}
+	return nullptr;
+}
+
+/**
+ * Own shard before borrowing; parity is kept as long as the address has such a port at all (RFC
+ * 4787 REQ-4).
+ */
+uint16_t SessionTable::Impl::pick_class(Shard &shard, Protocol protocol, PoolAddress &address,
+					PortRange range, unsigned parity)
+{
+	if (range.first > range.last)
+		return 0;
+	uint64_t random = draw(shard);
+	for (unsigned step = 0; step < SHARDS; step++) {
+		unsigned from = step ? (shard.number + (unsigned)(random >> 58) + step) % SHARDS
+				     : shard.number;
+		uint16_t port = address.take(protocol, from, parity, range, random & 0xffffffff);
+		if (port)
+			return port;
+	}
+	return address.take(protocol, (shard.number + (unsigned)(random >> 58)) % SHARDS, parity,
+			    range, random);
+}
+
+/** The range 0-1023 and the parity are kept where possible (RFC 6146 section 3.5.1.1). */
+uint16_t SessionTable::Impl::pick_port(Shard &shard, Protocol protocol, PoolAddress &address,
+				       PortRange range, uint16_t wanted)
+{
+	PortRange low = { range.first, std::min<uint16_t>(range.last, 1023) };
+	PortRange high = { std::max<uint16_t>(range.first, 1024), range.last };
+	const PortRange order[2] = { wanted < 1024 ? low : high, wanted < 1024 ? high : low };
+	for (const PortRange &part : order)
+		for (unsigned flip = 0; flip < 2; flip++)
+			for (unsigned again = 0; again < 4; again++) {
+				uint16_t port = pick_class(shard, protocol, address, part,
+							   (wanted & 1u) ^ flip);
+				if (!port)
+					break;
+				/*
+				 * A static binding's port that was free for a moment while the
+				 * configuration changed.
+				 */
+				if (!shard.policy->static_outside(protocol, address.address, port))
+					return port;
+			}
+	return 0;
+}
+
+enum xlat_reason SessionTable::Impl::pick(Shard &shard, Protocol protocol, const PoolChoice &choice,
+					  const Ip6 &client, uint16_t wanted, Time now,
+					  PoolAddress *&address, uint16_t &port)
+{
+	unsigned index = protocol_index(protocol);
+	auto attempt = [&](const Pool &pool, PoolAddress *candidate) {
+		uint32_t used = candidate->used[index].load(std::memory_order_relaxed);
+		if (candidate->exclusive && used >= pool.width() + candidate->extra[index])
+			return false;
+		address = candidate;
+		port = pick_port(shard, protocol, *candidate, pool.range, wanted);
+		return port != 0;
+	};
+	if (PoolAddress *own = paired(shard, choice, client)) {
+		for (const Pool *pool : choice.pools)
+			if (pool->holds(own) && attempt(*pool, own))
+				return XLAT_OK;
+		return XLAT_NO_PORT;
+	}
+	for (const Pool *pool : choice.pools) {
+		size_t count = pool->addresses.size(), start = draw(shard) % count;
+		if (count > 64 && now < pool->full_until[index].load(std::memory_order_relaxed))
+			continue;
+		for (size_t i = 0; i < count; i++)
+			if (attempt(*pool, pool->addresses[(start + i) % count]))
+				return XLAT_OK;
+		if (count > 64)
+			pool->full_until[index].store(now + 10, std::memory_order_relaxed);
+	}
+	return XLAT_NO_PORT;
+}
+
+enum xlat_reason SessionTable::Impl::open_binding(Shard &shard, Protocol protocol,
+						  const Tuple6 &six, uint32_t remote, Time now,
+						  uint32_t &number, bool &simultaneous)
+{
+	const Policy &policy = *shard.policy;
+	if (!shard.inside.room() || !shard.outside.room() || !shard.clients.room())
+		return XLAT_TABLE_FULL;
+	const StaticConfig *fixed = policy.static_inside(protocol, six.client, six.client_port);
+	PoolAddress *address = fixed ? policy.address_of(fixed->outside) : nullptr;
+	uint16_t port = fixed ? fixed->outside_port : 0;
+	const PoolChoice *choice = fixed ? nullptr : policy.choice_of(six.client);
+	if (!fixed && !choice)
+		return XLAT_NO_POOL;
+	if (!file.bindings.take(&number, 1))
+		return XLAT_TABLE_FULL;
+	if (fixed) {
+		address->own(protocol, port);
+	} else {
+		PoolAddress *pair = paired(shard, *choice, six.client);
+		if (protocol == Protocol::TCP)
+			simultaneous = held.claim(
+				remote, six.server_port, salt(), [&](const Tuple4 &waiting) {
+					address = policy.address_of(waiting.pool);
+					port = waiting.pool_port;
+					return address && (!pair || pair == address) &&
+					       choice->lender(address, port) &&
+					       address->own(protocol, port);
+				});
+		enum xlat_reason why = simultaneous ? XLAT_OK
+						    : pick(shard, protocol, *choice, six.client,
+							   six.client_port, now, address, port);
+		if (why != XLAT_OK) {
+			file.bindings.give(&number, 1);
+			return why;
+		}
+	}
+	BindingRecord fields = {};
+	fields.client = six.client;
+	fields.client_port = six.client_port;
+	fields.pool = address->address;
+	fields.pool_port = port;
+	fields.protocol = protocol;
+	fields.fixed = fixed != nullptr;
+	fields.slot = address->slot;
+	fields.created = tick_of(now);
+	place_binding(shard, number, fields);
+	return XLAT_OK;
+}
+
+} // namespace sixgate
