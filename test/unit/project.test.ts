@@ -83,6 +83,17 @@ describe('the scripts', () => {
   })
 })
 
+describe('the lock', () => {
+  it('lists every optional package, also of other platforms: npm ci of npm 11 wants each', () => {
+    const { packages } = JSON.parse(read('package-lock.json')) as {
+      packages: Record<string, { optionalDependencies?: Record<string, string> }>
+    }
+    const named = Object.values(packages).flatMap((each) => Object.keys(each.optionalDependencies ?? {}))
+    expect(named.length).toBeGreaterThan(20)
+    expect(named.filter((name) => !packages[`node_modules/${name}`])).toEqual([])
+  })
+})
+
 describe('each configuration of the repository', () => {
   it.each(['config/example.yaml', 'config/lab.yaml'])('%s is valid', (path) => {
     expect(loadConfig(read(path), path).version).toBe(1)
