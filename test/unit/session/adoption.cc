@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What a daemon finds in the file of a predecessor that was killed. */
 #include <fcntl.h>
+#include <sched.h>
 #include <csignal>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -229,4 +231,37 @@ CASE("survives a kill at any instant of a busy minute")
 			room++;
 		EQUAL(room, 1024);
 	}
+}
+
+CASE("says that the table is full when the disk is, and dies of no signal")
+{
+	pid_t child = fork();
+	if (!child) {
+		/* A disk of 4 MiB, which ends with the process. Only root can make it. */
+		if (unshare(CLONE_NEWNS) || mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) ||
+		    mount("small", "/mnt", "tmpfs", 0, "size=4m"))
+			_exit(0);
+		Fixture f;
+		f.options.path = "/mnt/sessions";
+		f.options.max_sessions = 1 << 20;
+		f.open();
+		unsigned made = 0;
+		Verdict v;
+		for (; made < 100'000; made++) {
+			v = f.out(client(made), 9, 53, udp());
+			if (v.reason != XLAT_OK)
+				break;
+		}
+		EQUAL(v.reason, XLAT_TABLE_FULL);
+		CHECK(made > 8'000 && made < 40'000);
+		EQUAL(f.sessions(), made);
+		EQUAL(f.ports_used(), made);
+		f.pass(301'000);
+		EQUAL(f.out(client(1), 9, 53, udp()).reason, XLAT_OK);
+		fflush(stdout);
+		_exit(failures != 0);
+	}
+	int status = 0;
+	waitpid(child, &status, 0);
+	EQUAL(status, 0);
 }
