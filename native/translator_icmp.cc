@@ -207,7 +207,7 @@ void Worker::error6(Packet &packet)
 	xlat_tuple4 inner = inward4(verdict.four, icmp);
 	xlat_params params = params_for(packet);
 	params.ip4_id = next_id(1);
-	params.hop_adjust = again ? -1 : 1;
+	params.hop_adjust = again ? 0 : 1;
 	xlat_edit edit;
 	why = xlat_plan64(packet.data, &packet.view, &to, &inner, &params, &edit);
 	if (why)

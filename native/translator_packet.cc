@@ -166,9 +166,9 @@ bool Worker::send4(Packet &packet, const Tuple4 &four, const Tuple6 &six, uint16
 	xlat_edit edit;
 
 	params.ip4_id = next_id(segments);
-	/* A hairpin is a hop of its own; its other half makes up for the kernel's second decrement. */
+	/* The other half of a hairpin makes up for the kernel's second decrement. */
 	if (XLAT_UNLIKELY(again))
-		params.hop_adjust = -1;
+		params.hop_adjust = 0;
 	xlat_reason why = xlat_plan64(packet.data, &packet.view, &to, &to, &params, &edit);
 	if (XLAT_UNLIKELY(why)) {
 		refuse(packet, why);
