@@ -31,9 +31,16 @@ story('Ping through the gateway', ['ping', 'tcpdump', 'tshark'], () => {
     expect(await ping('-c', '1', SERVER)).toMatch(/ttl=63 /)
   })
 
-  it('tells two pings with one identifier apart', async () => {
-    const both = await Promise.all([1, 2].map(() => ping('-c', '5', '-i', '0.02', '-e', '77', SERVER)))
+  it('tells two clients with one identifier apart', async () => {
+    await scene.now.client.ip('address', 'add', '2001:db8:1::11/64', 'dev', 'eth0', 'nodad')
+    const sources = ['2001:db8:1::10', '2001:db8:1::11']
+    const both = await Promise.all(
+      sources.map((source) => ping('-c', '5', '-i', '0.02', '-e', '77', '-I', source, SERVER)),
+    )
     for (const text of both) expect(text).toMatch(/ 5 received/)
+    const { body } = await scene.now.gateway.api('/api/v1/bindings?protocol=icmp')
+    const inside = body.bindings.map((binding: { inside: string }) => binding.inside)
+    for (const source of sources) expect(inside).toContain(`[${source}]:77`)
   })
 
   it('passes on that a host is unreachable', async () => {
