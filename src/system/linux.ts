@@ -186,7 +186,8 @@ export class LinuxSystem implements System {
         throw error
       }
     }
-    const own = await show('proto', PROTOCOL)
+    // ip(8) leaves out what it was asked to select by
+    const own = (await show('proto', PROTOCOL)).map((route) => ({ ...route, protocol: PROTOCOL }))
     const found = new Set(own.map(keyOf))
     const missing = wanted.flatMap((resource) =>
       resource.kind === 'route' && resource.family === family && resource.table === table && !found.has(keyOf(resource))
@@ -211,8 +212,8 @@ export class LinuxSystem implements System {
     ])
     return [
       ...tuns,
-      ...routes4.map((row) => toRoute(row, 4)),
-      ...routes6.map((row) => toRoute(row, 6)),
+      ...routes4.map((row) => toRoute({ ...row, protocol: PROTOCOL }, 4)),
+      ...routes6.map((row) => toRoute({ ...row, protocol: PROTOCOL }, 6)),
       ...[...rules4, ...rules6].filter((rule) => rule.kind === 'rule' && rule.protocol === PROTOCOL),
       ...neighbours.filter(({ protocol }) => protocol === PROTOCOL).flatMap((row) => toProxy(row) ?? []),
       ...(nft ? [nft] : []),
