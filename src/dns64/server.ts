@@ -4,6 +4,7 @@ import type { Logger } from 'pino'
 import { type Clock, systemClock } from '../clock.ts'
 import type { Dns64Config } from '../config/schema.ts'
 import { parseDuration, parseSize } from '../config/units.ts'
+import { parseEndpoint } from '../net/address.ts'
 import { Cache } from './cache.ts'
 import { Policy } from './policy.ts'
 import { QueryLog } from './query-log.ts'
@@ -68,19 +69,17 @@ class Server implements Dns64Server {
     this.#upstream = new Upstream(clock)
     this.#resolver = new Resolver(clock, this.#upstream, policy, this.#cache)
     this.#responder = new Responder(clock, this.#resolver, this.#counters, this.#log, policy, this.#cache)
+    // The first query may come before the last socket is open.
+    this.#configure(options, policy)
   }
 
   async update(options: Dns64Options): Promise<void> {
-    const { config } = options
     const policy = new Policy(options)
-    // New sockets first: when one cannot be had, all stays as it was.
-    const opened = await this.#open(config.listen.filter((endpoint) => !this.#listeners.has(endpoint)))
-    for (const [endpoint, listener] of opened) this.#listeners.set(endpoint, listener)
-    for (const [endpoint, listener] of this.#listeners) {
-      if (config.listen.includes(endpoint)) continue
-      this.#listeners.delete(endpoint)
-      await close(listener)
-    }
+    await this.#listen(options.config.listen)
+    this.#configure(options, policy)
+  }
+
+  #configure({ config }: Dns64Options, policy: Policy): void {
     const size = parseSize(config.cacheSize)
     if (size === this.#cacheSize) this.#cache.clear()
     else this.#cache = new Cache(size)
@@ -90,6 +89,35 @@ class Server implements Dns64Server {
     this.#upstream.configure(config.upstreams, parseDuration(config.upstreamTimeout) * 1000)
     this.#resolver.configure(policy, this.#cache)
     this.#responder.configure(policy, this.#cache, config.rateLimit)
+  }
+
+  /** New sockets first: when one cannot be had, all stays as it was. */
+  async #listen(wanted: readonly string[]): Promise<void> {
+    const fresh = wanted.filter((endpoint) => !this.#listeners.has(endpoint))
+    const stale = [...this.#listeners.keys()].filter((endpoint) => !wanted.includes(endpoint))
+    // An address and the wildcard cannot both have a port: there the old one has to go before.
+    const ports = fresh.map(portOf)
+    const inTheWay = stale.filter((endpoint) => ports.includes(portOf(endpoint)))
+    await this.#drop(inTheWay)
+    try {
+      await this.#add(fresh)
+    } catch (error) {
+      await this.#add(inTheWay)
+      throw error
+    }
+    await this.#drop(stale)
+  }
+
+  async #add(endpoints: readonly string[]): Promise<void> {
+    for (const [endpoint, listener] of await this.#open(endpoints)) this.#listeners.set(endpoint, listener)
+  }
+
+  async #drop(endpoints: readonly string[]): Promise<void> {
+    for (const endpoint of endpoints) {
+      const listener = this.#listeners.get(endpoint)
+      this.#listeners.delete(endpoint)
+      if (listener) await close(listener)
+    }
   }
 
   async #open(endpoints: readonly string[]): Promise<Map<string, Listener>> {
@@ -145,6 +173,10 @@ class Server implements Dns64Server {
     this.#listeners.clear()
     await Promise.all(listeners.map(close))
   }
+}
+
+function portOf(endpoint: string): number {
+  return parseEndpoint(endpoint).port
 }
 
 async function close({ udp, tcp }: Listener): Promise<void> {

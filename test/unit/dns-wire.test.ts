@@ -167,6 +167,19 @@ describe('transport', () => {
     await new Promise<void>((resolve) => taken.close(() => resolve()))
   })
 
+  it('moves from the wildcard to one address of the same port, and back when that fails', async () => {
+    const { gateway } = await setUp()
+    await expect(gateway.update({ listen: [`192.0.2.1:${gateway.port}`] })).rejects.toMatchObject({
+      code: 'ADDRESS_NOT_LOCAL',
+    })
+    expect(read(await gateway.send(QUERY)).answers).toHaveLength(1)
+    await gateway.update({ listen: [`[::1]:${gateway.port}`] })
+    expect(read(await gateway.send(QUERY, '::1')).answers).toHaveLength(1)
+    const free = createSocket('udp4')
+    await new Promise<void>((resolve) => free.bind(gateway.port, '127.0.0.1', resolve))
+    await new Promise<void>((resolve) => free.close(() => resolve()))
+  })
+
   it('changes nothing when a new listener cannot be had', async () => {
     const { gateway } = await setUp()
     const other = await setUp()
