@@ -5,6 +5,7 @@
  *   IPv6 only        192.0.2.1         192.0.2.53  ns        2001:db8:ffff:ID::2
  *                    pool 198.51.100.64/28
  */
+import { copyFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Gateway } from './gateway.ts'
 import { type Namespace, sweep, Topology } from './netns.ts'
@@ -76,7 +77,10 @@ export async function openLab(label: string, config: string, told: (what: string
     told('network')
     await server.program(origin, ['192.0.2.80', '192.0.2.53', ZONE])
     told('server')
-    const gateway = await new Gateway(router, config, `l${topology.id}`).start()
+    // a change applied through the API is written through to the file, and the repository's is not to be edited
+    const copy = topology.ownPath(`/run/sixgate-lab/${label}-${topology.id}.yaml`)
+    copyFileSync(config, copy)
+    const gateway = await new Gateway(router, copy, `l${topology.id}`).start()
     told('gateway')
     return {
       ...{ topology, client, router, server, gateway, management },
