@@ -45,16 +45,24 @@ export function toProblem(error: GatewayError, path: string): Problem {
   return { type, title, status, code, ...(detail === undefined ? {} : { detail }), instance: path, remedy, faults }
 }
 
+type Validation = NonNullable<FastifyError['validation']>[number]
+
+/** What JSON Schema calls the fault, in words that say what to write. */
+function judged({ keyword, message = 'is wrong', params }: Validation): Pick<Fault, 'message' | 'remedy'> {
+  const { allowedValues } = params as { allowedValues?: readonly unknown[] }
+  if (keyword === 'enum' && allowedValues)
+    return { message: 'is none of the allowed values', remedy: `Write one of ${allowedValues.join(', ')}.` }
+  if (keyword === 'boolean') return { message: 'is not known here', remedy: 'Leave it out.' }
+  return { message }
+}
+
 /** An error of the framework as one of ours. What is not known is internal and says nothing of itself. */
 export function toGatewayError(error: unknown): GatewayError {
   if (error instanceof GatewayError) return error
   const { validation, validationContext, code, statusCode, message } = error as Partial<FastifyError>
   if (validation) {
     const part = validationContext ?? 'request'
-    const faults = validation.map((one) => ({
-      path: `/${part}${one.instancePath}`,
-      message: one.message ?? 'is wrong',
-    }))
+    const faults = validation.map((one) => ({ path: `/${part}${one.instancePath}`, ...judged(one) }))
     return new GatewayError('REQUEST_INVALID', { faults })
   }
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new GatewayError('BODY_TOO_LARGE')

@@ -3,6 +3,7 @@
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import { CONFIG_LIMIT } from '../config/durable.ts'
 import type { ConfigStore } from '../config/store.ts'
 import { GatewayError } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -25,8 +26,6 @@ declare module 'fastify' {
     principal: Principal | undefined
   }
 }
-
-const BODY_LIMIT = 1024 * 1024
 
 export interface ApiOptions {
   readonly gateway: Gateway
@@ -95,7 +94,7 @@ async function createApp(
   endpoints: () => readonly string[],
 ): Promise<App> {
   const app: App = Fastify({
-    bodyLimit: BODY_LIMIT,
+    bodyLimit: CONFIG_LIMIT,
     exposeHeadRoutes: true,
     frameworkErrors: (error, request, reply) => refuse(request, reply, toGatewayError(error), options.log),
   }).withTypeProvider<TypeBoxTypeProvider>()

@@ -33,6 +33,7 @@ export async function run(args: string[], _io: Io): Promise<number> {
   const { values, directories } = parse(args, OPTIONS, { min: 0, max: 0 })
   const log = createLog()
   const stop = stopSignal(log)
+  const reloads = reloadSignal()
   dieLoudly(log)
   const store = new ConfigStore({
     file: values.config,
@@ -42,11 +43,10 @@ export async function run(args: string[], _io: Io): Promise<number> {
   })
   setLevel(log, store.config.log.level)
   const running = await start(store, directories, log)
-  const reload = () => void reloadFile(running.store, log)
-  process.on('SIGHUP', reload)
+  reloads.handle(() => void reloadFile(store, log))
   notifyReady(log)
   const keep = (await stop) === 'SIGUSR2'
-  process.off('SIGHUP', reload)
+  reloads.handle(() => {})
   return end(running, keep, log)
 }
 
@@ -105,6 +105,22 @@ async function end({ daemon, api, store }: Running, keep: boolean, log: Log): Pr
   }
   log.info('stopped')
   return code
+}
+
+/** SIGHUP's default would end the process and leave the kernel as it is: one that comes early waits its turn. */
+function reloadSignal(): { handle(action: () => void): void } {
+  let early = false
+  let reload = () => {
+    early = true
+  }
+  process.on('SIGHUP', () => reload())
+  return {
+    handle(action) {
+      reload = action
+      if (early) action()
+      early = false
+    },
+  }
 }
 
 /** The first signal that asks to stop; the second ends the process at once. */

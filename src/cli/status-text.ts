@@ -51,11 +51,15 @@ function nat64({ nat64 }: Status): string[] {
     `  IPv6 to IPv4 ${nat64.packets64} packets, ${bytes(nat64.bytes64)}`,
     `  IPv4 to IPv6 ${nat64.packets46} packets, ${bytes(nat64.bytes46)}`,
     `  lost ${nat64.dropped} packets (\`sixgate show drops\` says why)`,
-    nat64.adopted > 0
-      ? `  ${nat64.adopted} sessions taken over`
-      : `  no sessions taken over: ${printable(nat64.adoption)}`,
+    ...adopted(nat64),
     ...table(['pool', 'ports used', 'ports'], pools).map((line) => `  ${line}`),
   ]
+}
+
+/** A first start has nothing to take over, and no reason. */
+function adopted({ adopted, adoption }: NonNullable<Status['nat64']>): string[] {
+  if (adopted > 0) return [`  ${adopted} sessions taken over`]
+  return adoption === '' ? [] : [`  no sessions taken over: ${printable(adoption)}`]
 }
 
 function clients({ clients }: Status): string[] {

@@ -11,6 +11,7 @@ import {
   fsyncSync,
   openSync,
   readFileSync,
+  readSync,
   realpathSync,
   renameSync,
   statSync,
@@ -43,15 +44,36 @@ export function readIfThere(path: string): string | undefined {
   }
 }
 
-/** The text of a file that must be there. */
+/** As large as a configuration may be, in a file and through the API. */
+export const CONFIG_LIMIT = 1024 * 1024
+
+/** The text of a file that must be there; it may be a pipe, so its size is only known by reading. */
 export function readConfigFile(path: string): string {
   try {
-    const text = readIfThere(path)
-    if (text !== undefined) return text
+    return readBounded(path, CONFIG_LIMIT)
   } catch (error) {
-    throw new GatewayError('CONFIG_UNREADABLE', { detail: (error as Error).message, cause: error })
+    const { code, message } = error as NodeJS.ErrnoException
+    const plain: Record<string, string> = {
+      ENOENT: `${path} does not exist`,
+      EISDIR: `${path} is a directory`,
+      EFBIG: `${path} is larger than 1 MiB`,
+    }
+    throw new GatewayError('CONFIG_UNREADABLE', { detail: plain[code ?? ''] ?? message, cause: error })
   }
-  throw new GatewayError('CONFIG_UNREADABLE', { detail: `${path} does not exist` })
+}
+
+function readBounded(path: string, limit: number): string {
+  const file = openSync(path, 'r')
+  try {
+    const room = Buffer.allocUnsafe(limit + 1)
+    let size = 0
+    for (let read = -1; read !== 0 && size <= limit; size += read)
+      read = readSync(file, room, size, room.length - size, null)
+    if (size > limit) throw Object.assign(new Error('too large'), { code: 'EFBIG' })
+    return room.toString('utf8', 0, size)
+  } finally {
+    closeSync(file)
+  }
 }
 
 /** Everything that can fail for want of space or permission happens here, before the change is made. */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -218,6 +219,7 @@ describe('commands to the daemon', () => {
   it('refuse a filter as the API does', async () => {
     const { code, err } = await there('show', 'sessions', '--limit', '0')
     expect([code, err]).toEqual([1, expect.stringContaining('/querystring/limit')])
+    expect((await there('show', 'sessions', '--protocol', 'sctp')).err).toContain('Write one of tcp, udp, icmp.')
   })
 
   it('apply, diff, confirm and roll back', async () => {
@@ -288,6 +290,14 @@ describe('run', () => {
     expect(err).toContain('none.yaml does not exist')
   })
 
+  it.each([
+    ['a directory', '/', 'is a directory'],
+    ['an endless file', '/dev/zero', 'is larger than 1 MiB'],
+  ])('refuses %s as its file', async (_, path, reason) => {
+    const { code, err } = await sixgate('check', path)
+    expect([code, err]).toEqual([1, expect.stringContaining(`cannot be read: ${path} ${reason}`)])
+  })
+
   it('refuses a faulty file with its faults', async () => {
     const { code, err } = await spawned('run', '-c', file('version: 2\n'), ...directories())
     expect([code, err]).toEqual([1, expect.stringContaining('/version (line 1)')])
@@ -307,6 +317,20 @@ describe('run', () => {
     expect(code).toBe(0)
     for (const line of err.trimEnd().split('\n')) expect(() => JSON.parse(line)).not.toThrow()
     expect(existsSync(join(directory, 'run', 'api.sock'))).toBe(false)
+  })
+
+  it('reads the file again after the start when SIGHUP comes during it', async () => {
+    const config = join(directory, 'sixgate.yaml')
+    execFileSync('mkfifo', [config])
+    running = start(['run', '-c', config, ...directories()])
+    const changed = logged('configuration changed')
+    const pipe = await open(config, 'w') // opens when the gateway opens the other end
+    rmSync(config)
+    file('version: 1\nlog: { level: debug }\n', 'sixgate.yaml')
+    running.child.kill('SIGHUP')
+    await pipe.writeFile('version: 1\n')
+    await pipe.close()
+    await changed
   })
 
   it('starts again after it was killed, with the unconfirmed change undone', async () => {
