@@ -18,19 +18,20 @@ const progress = process.stderr
 
 /** Debian packages by what needs them; `a|b` is the first that the release has. */
 const PACKAGES = {
-  node: ['npm'],
   build: ['g++'],
-  run: ['iproute2', 'nftables', 'radvd>=2.20'],
+  run: ['iproute2', 'nftables'],
+  /** Daemons that the gateway supervises where the configuration asks for them. */
+  services: ['radvd>=2.20', 'udhcpc'],
   test: [
-    ...['bind9-dnsutils', 'clang-14|clang', 'curl', 'ethtool', 'iperf3', 'iputils-ping', 'libbpf-dev'],
-    ...['libclang-rt-14-dev|libclang-rt-dev', 'python3-scapy', 'tcpdump', 'traceroute', 'tshark'],
+    ...['bind9-dnsutils', 'clang-14|clang', 'curl', 'ethtool', 'git', 'iperf3', 'iputils-ping'],
+    ...['libbpf-dev', 'procps', 'python3-scapy', 'tcpdump', 'traceroute', 'tshark', 'udhcpd'],
   ],
-  bench: ['bind9-dnsutils', 'curl', 'dnsperf', 'ethtool', 'iperf3', 'tayga', 'unbound'],
+  bench: ['dnsperf', 'ethtool', 'iperf3', 'iputils-ping', 'procps', 'tayga', 'unbound'],
 }
 
 const PURPOSES = {
   lab: { needs: ['build', 'run'], script: ['src/main.ts', 'lab'] },
-  test: { needs: ['build', 'run', 'test'], script: ['test/run.ts'] },
+  test: { needs: ['build', 'run', 'services', 'test'], script: ['test/run.ts'] },
   bench: { needs: ['build', 'run', 'bench'], script: ['test/bench/run.ts'] },
   cli: { needs: [], script: ['src/main.ts'] },
   generate: { needs: [], script: ['src/config/generate.ts'] },
@@ -322,7 +323,8 @@ async function locked(work) {
 
 /** The CLI's subcommands that open the data plane need the system's tools; the others need Node alone. */
 function needsOf(name, args) {
-  if (name === 'cli' && ['run', 'lab'].includes(args[0])) return PURPOSES.lab.needs
+  if (name === 'cli' && ['run', 'lab'].includes(args[0]))
+    return args[0] === 'lab' ? PURPOSES.lab.needs : [...PURPOSES.lab.needs, 'services']
   return PURPOSES[name].needs
 }
 
