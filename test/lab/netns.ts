@@ -6,7 +6,7 @@
  */
 import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { attempt, Background, type Result, type RunOptions, run } from './process.ts'
 
@@ -48,6 +48,15 @@ function removeNow(ledger: Ledger): void {
     rmSync(join('/etc/netns', name), { recursive: true, force: true })
   }
   for (const directory of ledger.directories) rmSync(directory, { recursive: true, force: true })
+  removeEmpty('/etc/netns')
+}
+
+function removeEmpty(directory: string): void {
+  try {
+    rmdirSync(directory)
+  } catch {
+    // Somebody else's things are in it.
+  }
 }
 
 /** Takes away what owners that no longer live have left. Returns how many there were. */
@@ -66,6 +75,7 @@ export function sweep(): number {
     rmSync(path, { force: true })
     swept++
   }
+  removeEmpty(LEDGERS)
   return swept
 }
 
@@ -153,13 +163,20 @@ export class Topology {
       directories: [],
     }
     this.#path = join(LEDGERS, `${label}-${this.id}.json`)
-    mkdirSync(LEDGERS, { recursive: true })
     this.#write()
     process.on('exit', this.#onExit)
   }
 
   #write() {
-    writeFileSync(this.#path, JSON.stringify(this.#ledger))
+    for (let again = 2; again >= 0; again--) {
+      mkdirSync(LEDGERS, { recursive: true })
+      try {
+        return writeFileSync(this.#path, JSON.stringify(this.#ledger))
+      } catch (error) {
+        // another lab has just removed the directory, empty as it was
+        if (again === 0) throw error
+      }
+    }
   }
 
   /** A directory or file that goes when the topology goes. */
@@ -217,5 +234,6 @@ export class Topology {
     for (const child of this.#children) if (!child.exit) child.child.kill('SIGKILL')
     removeNow(this.#ledger)
     rmSync(this.#path, { force: true })
+    removeEmpty(LEDGERS)
   }
 }
