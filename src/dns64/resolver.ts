@@ -103,7 +103,7 @@ export class Resolver {
 
   /** The kept denial of the name or of one above it (RFC 8020), or -1. */
   findDenial(key: Key, now: number): number {
-    // A client that validates needs the proof for its own name.
+    // None is kept for a client that validates: it needs the proof for its own name.
     if (key.variant & VARIANT.DO) return -1
     for (let start = 0; start < key.nameLength - 1; start += key.bytes[start]! + 1) {
       this.#key.readName(key.bytes, start, key.nameLength)
