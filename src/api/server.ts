@@ -3,7 +3,6 @@
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
-import { CONFIG_LIMIT } from '../config/durable.ts'
 import type { ConfigStore } from '../config/store.ts'
 import { GatewayError } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -26,6 +25,8 @@ declare module 'fastify' {
     principal: Principal | undefined
   }
 }
+
+const BODY_LIMIT = 1024 * 1024
 
 export interface ApiOptions {
   readonly gateway: Gateway
@@ -94,7 +95,7 @@ async function createApp(
   endpoints: () => readonly string[],
 ): Promise<App> {
   const app: App = Fastify({
-    bodyLimit: CONFIG_LIMIT,
+    bodyLimit: BODY_LIMIT,
     exposeHeadRoutes: true,
     frameworkErrors: (error, request, reply) => refuse(request, reply, toGatewayError(error), options.log),
   }).withTypeProvider<TypeBoxTypeProvider>()

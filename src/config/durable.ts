@@ -44,8 +44,8 @@ export function readIfThere(path: string): string | undefined {
   }
 }
 
-/** As large as a configuration may be, in a file and through the API. */
-export const CONFIG_LIMIT = 1024 * 1024
+/** Tens of thousands of static bindings fit. */
+const CONFIG_LIMIT = 4 * 2 ** 20
 
 /** The text of a file that must be there; it may be a pipe, so its size is only known by reading. */
 export function readConfigFile(path: string): string {
@@ -56,7 +56,8 @@ export function readConfigFile(path: string): string {
     const plain: Record<string, string> = {
       ENOENT: `${path} does not exist`,
       EISDIR: `${path} is a directory`,
-      EFBIG: `${path} is larger than 1 MiB`,
+      EFBIG: `${path} is larger than 4 MiB`,
+      ERR_ENCODING_INVALID_ENCODED_DATA: `${path} is not UTF-8 text`,
     }
     throw new GatewayError('CONFIG_UNREADABLE', { detail: plain[code ?? ''] ?? message, cause: error })
   }
@@ -70,7 +71,7 @@ function readBounded(path: string, limit: number): string {
     for (let read = -1; read !== 0 && size <= limit; size += read)
       read = readSync(file, room, size, room.length - size, null)
     if (size > limit) throw Object.assign(new Error('too large'), { code: 'EFBIG' })
-    return room.toString('utf8', 0, size)
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(room.subarray(0, size))
   } finally {
     closeSync(file)
   }

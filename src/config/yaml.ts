@@ -65,6 +65,7 @@ function parse(text: string, lineCounter: LineCounter): Document.Parsed {
   const document = parseDocument(text, { ...options, lineCounter })
   // A warning is a tag or a directive that would be passed over in silence.
   const problem = document.errors[0] ?? document.warnings[0]
+  if (problem?.code === 'MULTIPLE_DOCS') throw new Problem(problem.pos[0], 'begins a second document')
   if (problem) throw new Problem(problem.pos[0], problem.message)
   visit(document, { Map: (_, map) => checkKeys(map) })
   return document

@@ -292,10 +292,16 @@ describe('run', () => {
 
   it.each([
     ['a directory', '/', 'is a directory'],
-    ['an endless file', '/dev/zero', 'is larger than 1 MiB'],
+    ['an endless file', '/dev/zero', 'is larger than 4 MiB'],
   ])('refuses %s as its file', async (_, path, reason) => {
     const { code, err } = await sixgate('check', path)
     expect([code, err]).toEqual([1, expect.stringContaining(`cannot be read: ${path} ${reason}`)])
+  })
+
+  it('refuses a file that is no text, rather than guess at it', async () => {
+    const path = join(directory, 'latin1.yaml')
+    writeFileSync(path, Buffer.from('version: 1 # für Elise\n', 'latin1'))
+    expect((await sixgate('check', path)).err).toContain('is not UTF-8 text')
   })
 
   it('refuses a faulty file with its faults', async () => {
