@@ -2,18 +2,21 @@
 /**
  * Builds native/build/sixgate.node with g++ alone: no node-gyp, no header download. An object is keyed by the
  * hash of its source, all headers and the flags, so an unchanged tree costs a few milliseconds and two builds
- * at once cannot hand each other half a file.
+ * at once cannot hand each other half a file. The addon carries the key of its objects as its build ID: a stamp
+ * beside it could be that of another build.
  */
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname, join, relative } from 'node:path'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const native = dirname(fileURLToPath(import.meta.url))
 const modules = join(native, '..', 'node_modules')
 const output = join(native, 'build')
 const target = join(output, 'sixgate.node')
+/** What no build has used for so long is stale. A younger object may be that of a build which has yet to link. */
+const STALE_MS = 3_600_000
 
 const FLAGS = [
   '-std=c++20',
@@ -76,8 +79,28 @@ async function produce(path, arguments_) {
   }
 }
 
+/** Says that an object is in use; false when there is none. */
+function touch(path) {
+  try {
+    const now = new Date()
+    utimesSync(path, now, now)
+    return true
+  } catch (error) {
+    if (error.code === 'ENOENT') return false
+    throw error
+  }
+}
+
+function removeStale(directory) {
+  for (const name of readdirSync(directory)) {
+    const path = join(directory, name)
+    const age = Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now())
+    if (age > STALE_MS) rmSync(path, { force: true })
+  }
+}
+
 async function compileAll(sources, keyOf, jobs) {
-  const queue = sources.filter((source) => !existsSync(keyOf(source)))
+  const queue = sources.filter((source) => !touch(keyOf(source)))
   const worker = async () => {
     for (let source = queue.shift(); source; source = queue.shift()) {
       await produce(keyOf(source), [...FLAGS, '-c', join(native, source)])
@@ -97,18 +120,13 @@ export async function build({ jobs = 2 } = {}) {
   const objects = join(output, 'objects')
   const keyOf = (source) => join(objects, `${source}-${digest([shared, text(source)])}.o`)
   const wanted = sources.map(keyOf)
-  const stamp = join(output, 'stamp')
-  const key = digest(wanted.map((path) => relative(native, path)))
-  if (existsSync(target) && existsSync(stamp) && readFileSync(stamp, 'utf8') === key) return target
+  const key = digest(wanted.map((path) => basename(path)))
+  if (existsSync(target) && readFileSync(target).includes(Buffer.from(key, 'hex'))) return target
 
   mkdirSync(objects, { recursive: true })
   await compileAll(sources, keyOf, jobs)
-  await produce(target, ['-shared', '-pthread', ...wanted])
-  writeFileSync(stamp, key)
-  for (const name of readdirSync(objects)) {
-    const path = join(objects, name)
-    if (name.endsWith('.o') && !wanted.includes(path)) rmSync(path, { force: true })
-  }
+  await produce(target, ['-shared', '-pthread', `-Wl,--build-id=0x${key}`, ...wanted])
+  removeStale(objects)
   return target
 }
 
