@@ -2,7 +2,7 @@
 /** Rules about links and router advertisements. */
 import { type InterfaceAddress, parseAddress, parseInterfaceAddress, parsePrefix } from '../net/address.ts'
 import { isIllegal, kindOf } from '../net/kind.ts'
-import type { Check, Report } from './check.ts'
+import type { Check, Report } from './check-rule.ts'
 import { parseRoute } from './formats.ts'
 import type { AdvertisementConfig, Config, InterfaceConfig } from './schema.ts'
 import { parseDuration } from './units.ts'

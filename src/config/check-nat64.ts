@@ -12,7 +12,7 @@ import {
 import { isIllegal, kindOf } from '../net/kind.ts'
 import { PrefixMap } from '../net/prefix-map.ts'
 import { forbidsUnder, WELL_KNOWN_PREFIX } from '../net/rfc6052.ts'
-import type { Check, Report } from './check.ts'
+import type { Check, Report } from './check-rule.ts'
 import { type PortRange, parsePortRange, parseRoute } from './formats.ts'
 import type { Config, PoolConfig } from './schema.ts'
 import { parseDuration } from './units.ts'

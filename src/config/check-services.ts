@@ -3,7 +3,7 @@
 import { type Endpoint, parseEndpoint, parseInterfaceAddress, parsePrefix } from '../net/address.ts'
 import { isIllegal, kindOf } from '../net/kind.ts'
 import { isWhollyNonGlobal, WELL_KNOWN_PREFIX } from '../net/rfc6052.ts'
-import type { Check, Report } from './check.ts'
+import type { Check, Report } from './check-rule.ts'
 import { parsePortRange } from './formats.ts'
 import type { Config } from './schema.ts'
 

@@ -3,18 +3,11 @@
 import type { Fault } from '../errors.ts'
 import { interfaceChecks } from './check-interfaces.ts'
 import { nat64Checks } from './check-nat64.ts'
+import type { Check } from './check-rule.ts'
 import { serviceChecks } from './check-services.ts'
 import type { Config } from './schema.ts'
 
 export { checkPoolsAgainstHost } from './check-nat64.ts'
-
-export type Report = (path: string, message: string, remedy: string) => void
-
-export interface Check {
-  /** The keys the rule reads. It runs only when all of them are sound: what follows from a fault is no news. */
-  readonly needs: readonly string[]
-  run(config: Config, report: Report): void
-}
 
 const CHECKS: readonly Check[] = [...interfaceChecks, ...nat64Checks, ...serviceChecks]
 
