@@ -8,7 +8,7 @@ import { randomFillSync } from 'node:crypto'
 import { networkInterfaces } from 'node:os'
 import { type Family, parseAddress } from '../net/address.ts'
 import { DatagramRing, DatagramSocket, HALVES_PER_SLOT, SLOT, WORDS_PER_SLOT } from './datagram.ts'
-import type { Server } from './upstream.ts'
+import type { Server } from './upstream-server.ts'
 import { get16, put16 } from './wire.ts'
 
 const SOCKETS = 16

@@ -5,9 +5,10 @@
  * silent is asked last until it answers a query sent beside another's.
  */
 import type { Clock } from '../clock.ts'
-import { type Endpoint, parseEndpoint } from '../net/address.ts'
+import { parseEndpoint } from '../net/address.ts'
 import { Message } from './message.ts'
 import { nameKey } from './name.ts'
+import { FIRST_BACKOFF, newServer, type Server } from './upstream-server.ts'
 import { type Attempt, UpstreamSockets } from './upstream-sockets.ts'
 import { askOverTcp } from './upstream-tcp.ts'
 import { FLAG, get16, HEADER_SIZE, put16, RCODE, TYPE, UDP_PAYLOAD } from './wire.ts'
@@ -20,19 +21,6 @@ export interface UpstreamStats {
   readonly timeouts: number
   /** Smoothed, in milliseconds. */
   readonly latency: number
-}
-
-export interface Server {
-  readonly endpoint: Endpoint
-  readonly addressBytes: Uint8Array
-  down: boolean
-  lastAnswer: number
-  retryAt: number
-  backoff: number
-  queries: number
-  answers: number
-  timeouts: number
-  latency: number
 }
 
 export interface Question {
@@ -57,7 +45,6 @@ interface Pending extends Question {
 }
 
 const MAX_OUTSTANDING = 4096
-const FIRST_BACKOFF = 1000
 const MAX_BACKOFF = 30_000
 
 export class Upstream {
@@ -244,21 +231,6 @@ export class Upstream {
   #forget(attempt: Attempt): void {
     if (attempt.server.down && !this.#closed) this.#clock.after(this.#timeout, () => this.#sockets.forget(attempt))
     else this.#sockets.forget(attempt)
-  }
-}
-
-function newServer(endpoint: Endpoint): Server {
-  return {
-    endpoint,
-    addressBytes: endpoint.address.toBytes(),
-    down: false,
-    lastAnswer: Number.NEGATIVE_INFINITY,
-    retryAt: 0,
-    backoff: FIRST_BACKOFF,
-    queries: 0,
-    answers: 0,
-    timeouts: 0,
-    latency: 0,
   }
 }
 
