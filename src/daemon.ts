@@ -147,6 +147,7 @@ export class Daemon {
     const host = await this.#look()
     const faults = FEATURES.flatMap((feature) => feature.check(config, host))
     for (const service of this.#services) faults.push(...((await service.check?.(config)) ?? []))
+    faults.push(...this.#others(config, host))
     const running = this.#translator.options?.maxSessions
     if (running !== undefined && config.nat64 && config.nat64.maxSessions !== running) {
       faults.push({
@@ -156,6 +157,16 @@ export class Daemon {
       })
     }
     return faults
+  }
+
+  /** Two translators in one namespace would take each other's routes; a device without a daemon has no carrier. */
+  #others({ nat64 }: Config, { links }: Host): Fault[] {
+    const other = links.find(
+      ({ name, type, carrier }) => type === 'tun' && carrier && /^sixgate0/.test(name) && name !== this.names.device,
+    )
+    if (!nat64 || !other) return []
+    const message = `another gateway translates here, through ${other.name}`
+    return [{ path: '/nat64', message, remedy: 'Stop it, or run this one in a network namespace of its own.' }]
   }
 
   async start(): Promise<void> {

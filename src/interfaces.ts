@@ -30,7 +30,7 @@ export function routeOf(dev: string, text: string): Route {
 }
 
 function resourcesOf(link: InterfaceConfig): Resource[] {
-  const { name: dev, vlan, parent, mtu, acceptRa, addresses = [], routes = [] } = link
+  const { name: dev, vlan, parent, mtu, acceptRa, dhcp4, addresses = [], routes = [] } = link
   if (!isManaged(link)) return []
   return [
     ...(vlan !== undefined && parent !== undefined ? [{ kind: 'vlan', dev, parent, id: vlan } as const] : []),
@@ -38,6 +38,10 @@ function resourcesOf(link: InterfaceConfig): Resource[] {
     // before forwarding is turned on, which would throw away the routes learnt so far
     ...(acceptRa
       ? [{ kind: 'sysctl', name: deviceSysctl('net.ipv6.conf', dev, 'accept_ra'), value: '2' } as const]
+      : []),
+    // else a network's first address takes the others, and the routes behind them, along when it goes
+    ...(dhcp4 || addresses.some((address) => !address.includes(':'))
+      ? [{ kind: 'sysctl', name: deviceSysctl('net.ipv4.conf', dev, 'promote_secondaries'), value: '1' } as const]
       : []),
     { kind: 'link', dev, attribute: 'up', value: 'up' },
     ...addresses.map((address) => ({ kind: 'address', dev, address }) as const),
@@ -55,11 +59,12 @@ export const interfaces: Feature = {
 
   check(config: Config, host: Host): Fault[] {
     const there = new Set(host.links.map(({ name }) => name))
+    const offered = [...there].filter((name) => name !== 'lo' && !/^sixgate\d/.test(name))
     const made = new Set(config.interfaces.filter(({ vlan }) => vlan !== undefined).map(({ name }) => name))
     const missing = (path: string, name: string): Fault => ({
       path,
       message: `no link is called ${name}`,
-      remedy: `Write one of ${[...there].filter((link) => link !== 'lo').join(', ') || '(there is none)'}`,
+      remedy: offered.length > 0 ? `Write one of ${offered.join(', ')}.` : 'There is none; make it first.',
     })
     return config.interfaces.flatMap(({ name, vlan, parent }, index) => {
       const path = `/interfaces/${index}`

@@ -82,7 +82,10 @@ export class FakeSystem implements System {
     for (const [attribute, value] of Object.entries(attributes)) {
       this.put({ kind: 'link', dev: name, attribute: attribute as keyof typeof attributes, value })
     }
-    const sysctls = { disable_ipv6: '0', accept_ra: '1', rp_filter: '0', accept_local: '0', send_redirects: '1' }
+    const sysctls = {
+      ...{ disable_ipv6: '0', accept_ra: '1' },
+      ...{ rp_filter: '0', accept_local: '0', send_redirects: '1', promote_secondaries: '0' },
+    }
     for (const [leaf, value] of Object.entries(sysctls)) {
       const family = leaf === 'disable_ipv6' || leaf === 'accept_ra' ? 'ipv6' : 'ipv4'
       this.put({ kind: 'sysctl', name: `net.${family}.conf.${name}.${leaf}`, value })

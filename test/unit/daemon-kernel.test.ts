@@ -11,7 +11,8 @@ const isRoot = process.getuid?.() === 0
 const program = fileURLToPath(new URL('daemon-namespace.ts', import.meta.url))
 
 describe('the daemon in a namespace', () => {
-  const name = 'leaves ip, nft and sysctl as they were, also after a failure of each step, and heals what others break'
+  const name =
+    'leaves ip, nft and sysctl as they were, also after a failure of each step, heals what others break, and moves'
   it.skipIf(!isRoot)(isRoot ? name : `${name} (needs root)`, { timeout: 120_000 }, async () => {
     const directory = await mkdtemp(join(tmpdir(), 'sixgate-daemon-'))
     onTestFinished(() => rm(directory, { recursive: true }))
@@ -28,6 +29,7 @@ describe('the daemon in a namespace', () => {
     expect(failures).toHaveLength(whole.steps)
     expect(losses).toHaveLength(4)
     expect(losses).toEqual(losses.map((loss) => ({ ...loss, damaged: true, healed: true })))
+    expect(rest.at(-2)).toEqual({ moved: ['192.0.2.9/24'], kept: '203.0.113.0/24 via 192.0.2.7 dev wan0' })
     expect(rest.at(-1)).toEqual({ adopted: true, back: true })
   })
 })

@@ -17,7 +17,7 @@ const [runDirectory = ''] = process.argv.slice(2)
 const run = (command: string, ...args: string[]) =>
   execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
 
-const CONFIG = loadConfig(`
+const TEXT = `
 version: 1
 interfaces:
   - { name: lan0, role: inside, addresses: ["2001:db8:1::1/64"], mtu: 1400, acceptRa: true }
@@ -27,7 +27,8 @@ nat64:
   pools:
     - { addresses: ["198.51.100.64/30"], announce: true }
     - { addresses: ["192.0.2.2/32"], ports: "10000-59999", clients: ["2001:db8:9::/64"] }
-`)
+`
+const CONFIG = loadConfig(TEXT)
 
 /** All that the gateway could have touched, and more. */
 function dump(): string {
@@ -141,5 +142,14 @@ for (const [command = '', ...args] of [
   while (state() !== whole && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 50))
   console.log(JSON.stringify({ lost: [command, ...args].join(' '), damaged, healed: state() === whole }))
 }
+
+// the first address of a network goes: what stands on the network must stay, also what others made
+const ROUTE = ['ip', 'route', 'show', '203.0.113.0/24'] as const
+run('ip', 'route', 'add', '203.0.113.0/24', 'via', '192.0.2.7', 'dev', 'wan0')
+await successor.apply(loadConfig(TEXT.replaceAll('192.0.2.2/', '192.0.2.9/')))
+const [address, route] = [run('ip', '-4', '-brief', 'address', 'show', 'dev', 'wan0'), run(...ROUTE)]
+console.log(JSON.stringify({ moved: address.trim().split(/\s+/).slice(2), kept: route.trim() }))
+await successor.apply(CONFIG)
+run('ip', 'route', 'del', '203.0.113.0/24')
 await successor.close()
 console.log(JSON.stringify({ adopted, back: dump() === before }))

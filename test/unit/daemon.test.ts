@@ -40,12 +40,22 @@ describe('the daemon', () => {
     await expect(world.start(config(text))).rejects.toMatchObject({
       code: 'CONFIG_INVALID',
       faults: [
-        { path: '/interfaces/0/name', message: 'no link is called lan7', remedy: 'Write one of lan0, wan0' },
+        { path: '/interfaces/0/name', message: 'no link is called lan7', remedy: 'Write one of lan0, wan0.' },
         { path: '/interfaces/1/name', message: 'no link is called wan7' },
       ],
     })
     expect(world.system.dump()).toBe(before)
     expect(world.planes).toEqual([])
+  })
+
+  it('refuses to translate beside another gateway, but not beside the device that a dead one left', async () => {
+    const world = new World()
+    world.system.addLink('sixgate0-other', { type: 'tun' })
+    await expect(world.start(config())).rejects.toMatchObject({
+      faults: [{ path: '/nat64', message: 'another gateway translates here, through sixgate0-other' }],
+    })
+    world.system.addLink('sixgate0-other', { type: 'tun', carrier: false })
+    await expect(world.start(config())).resolves.toBeDefined()
   })
 
   it('takes everything back when its start fails, whichever step it is', async () => {

@@ -58,12 +58,16 @@ describe('interfaces', () => {
     expect(keys(present)).toEqual([
       'link wan0 mtu',
       'sysctl net.ipv6.conf.wan0.accept_ra',
+      'sysctl net.ipv4.conf.wan0.promote_secondaries',
       'link wan0 up',
       'address wan0 192.0.2.2/24',
       'route 4 254 0.0.0.0/0 0',
       'route 6 254 2001:db8:f::/48 1024',
     ])
-    expect(sysctls(present)).toEqual({ 'net.ipv6.conf.wan0.accept_ra': '2' })
+    expect(sysctls(present)).toEqual({
+      'net.ipv6.conf.wan0.accept_ra': '2',
+      'net.ipv4.conf.wan0.promote_secondaries': '1',
+    })
     expect(present.at(-1)).not.toHaveProperty('via')
   })
 
