@@ -21,15 +21,22 @@ export interface Arena {
   readonly target: Readonly<Record<'sixgate' | 'tayga' | 'plain', string>>
 }
 
-const CONFIG = {
-  version: 1,
-  interfaces: [
-    { name: 'a0', role: 'inside', addresses: ['2001:db8:10::1/64'] },
-    { name: 'b0', role: 'outside', addresses: ['192.0.2.1/25'] },
-  ],
-  nat64: { allowNonGlobal: true, pools: [{ addresses: ['198.51.100.64/28'] }] },
-  api: { listen: ['[::1]:8064'] },
-  log: { level: 'warn' },
+interface Capacity {
+  readonly addresses?: string
+  readonly maxSessions?: number
+}
+
+function configuration({ addresses = '198.51.100.64/28', maxSessions = 65_536 }: Capacity): string {
+  return JSON.stringify({
+    version: 1,
+    interfaces: [
+      { name: 'a0', role: 'inside', addresses: ['2001:db8:10::1/64'] },
+      { name: 'b0', role: 'outside', addresses: ['192.0.2.1/25'] },
+    ],
+    nat64: { allowNonGlobal: true, maxSessions, pools: [{ addresses: [addresses] }] },
+    api: { listen: ['[::1]:8064'] },
+    log: { level: 'warn' },
+  })
 }
 
 async function link(arena: Omit<Arena, 'gateway' | 'target'>, router: Namespace, index: number, ipv4?: string) {
@@ -68,7 +75,7 @@ async function startTayga(topology: Topology, router: Namespace): Promise<void> 
   router.spawn('tayga', ['-d', '-c', config])
 }
 
-export async function openArena(name: string): Promise<Arena> {
+export async function openArena(name: string, capacity: Capacity = {}): Promise<Arena> {
   const topology = new Topology(name)
   try {
     const client = await topology.namespace('client')
@@ -88,12 +95,12 @@ export async function openArena(name: string): Promise<Arena> {
     await client.ip('-6', 'route', 'add', '64:ff9b::/96', 'via', '2001:db8:10::1')
     await client.ip('-6', 'route', 'add', '2001:db8:64::/96', 'via', '2001:db8:11::1')
     await client.ip('-6', 'route', 'add', '2001:db8:80::/64', 'via', '2001:db8:12::1')
-    await server.ip('route', 'add', '198.51.100.64/28', 'via', '192.0.2.1')
+    await server.ip('route', 'add', '198.51.100.64/26', 'via', '192.0.2.1')
     await server.ip('route', 'add', '198.51.100.128/25', 'via', '192.0.2.129')
     await server.ip('-6', 'route', 'add', '2001:db8:12::/64', 'via', '2001:db8:80::1')
     await startTayga(topology, tayga)
     const file = topology.ownPath(`/run/sixgate-lab/${name}-${topology.id}.yaml`)
-    writeFileSync(file, JSON.stringify(CONFIG))
+    writeFileSync(file, configuration(capacity))
     const gateway = await new Gateway(sixgate, file, `b${topology.id}`).start()
     const target = { sixgate: '64:ff9b::192.0.2.80', tayga: '2001:db8:64::192.0.2.180', plain: '2001:db8:80::80' }
     for (const [way, address] of Object.entries(target))

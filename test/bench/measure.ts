@@ -37,6 +37,7 @@ export interface Ratio {
   readonly name: string
   readonly value: number
   readonly wanted?: number
+  readonly atMost?: number
 }
 
 export interface Results {
@@ -53,6 +54,12 @@ function machine(): string {
   return `${cores} × ${model}, Linux ${release()}`
 }
 
+function goal({ value, wanted, atMost }: Ratio): string {
+  if (wanted !== undefined) return `, wanted ${wanted} or more: ${value >= wanted ? 'met' : 'MISSED'}`
+  if (atMost !== undefined) return `, wanted ${atMost} at most: ${value <= atMost ? 'met' : 'MISSED'}`
+  return ''
+}
+
 export function publish(results: Results, json: boolean): void {
   const medians = Object.fromEntries(Object.entries(results.values).map(([name, values]) => [name, median(values)]))
   if (json) {
@@ -65,10 +72,7 @@ export function publish(results: Results, json: boolean): void {
     const range = `${Math.min(...values).toFixed(2)}–${Math.max(...values).toFixed(2)}`
     console.log(`  ${name.padEnd(width)}  ${(medians[name] ?? 0).toFixed(2).padStart(8)}  (${range})`)
   }
-  for (const { name, value, wanted } of results.ratios) {
-    const goal = wanted === undefined ? '' : `, wanted ${wanted}: ${value >= wanted ? 'met' : 'MISSED'}`
-    console.log(`  ${name}: ${value.toFixed(2)} ×${goal}`)
-  }
+  for (const ratio of results.ratios) console.log(`  ${ratio.name}: ${ratio.value.toFixed(2)}${goal(ratio)}`)
   for (const note of results.notes ?? []) console.log(`  ${note}`)
 }
 

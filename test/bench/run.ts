@@ -15,6 +15,10 @@ const BENCHES: Record<string, { readonly summary: string; readonly load: () => P
     summary: 'the highest rate of 64-byte datagrams without loss, against tayga',
     load: () => import('./tun-udp.ts'),
   },
+  sessions: {
+    summary: 'a million sessions: bytes each, and what a packet costs against a thousand',
+    load: () => import('./sessions.ts'),
+  },
   dns64: {
     summary: 'server CPU per DNS64 query, against unbound with its dns64 module',
     load: () => import('./dns64.ts'),
