@@ -16,21 +16,25 @@
 #define XLAT_ANSWER_HOP_LIMIT 64
 
 /*
- * RFC 4443 2.4 (e): what no ICMPv6 error may answer. Parameter Problem and Packet Too Big do answer
- * a multicast.
+ * RFC 4443 2.4 (e): what no ICMPv6 error may answer. Packet Too Big does answer a multicast, and a
+ * Parameter Problem about an unrecognized option.
  */
 XLAT_FN enum xlat_reason xlat_may_answer6(const uint8_t *packet, const struct xlat_view *v,
 					  const struct xlat_icmp *error)
 {
 	struct xlat_ip6 src = xlat_src6(packet, v), dst = xlat_dst6(packet, v);
 
-	if (v->kind == XLAT_KIND_ICMP_ERROR ||
-	    (v->protocol == XLAT_PROTO_ICMP6 && v->kind == XLAT_KIND_FRAGMENT))
+	bool excepted = error->type == XLAT_ICMP6_TOO_BIG ||
+			(error->type == XLAT_ICMP6_PARAMETER && error->code == 2);
+
+	if (v->kind == XLAT_KIND_ICMP_ERROR)
+		return XLAT_ICMP_ERROR_ABOUT_ERROR;
+	if (v->protocol == XLAT_PROTO_ICMP6 &&
+	    (v->kind == XLAT_KIND_FRAGMENT || v->icmp_type == XLAT_ICMP6_REDIRECT))
 		return XLAT_ICMP_ERROR_ABOUT_ERROR;
 	if (xlat_is_illegal6(&src))
 		return XLAT_ILLEGAL_SOURCE;
-	if (dst.b[0] == 0xff && error->type != XLAT_ICMP6_TOO_BIG &&
-	    error->type != XLAT_ICMP6_PARAMETER)
+	if (dst.b[0] == 0xff && !excepted)
 		return XLAT_ILLEGAL_DESTINATION;
 	return XLAT_OK;
 }

@@ -87,20 +87,36 @@ XLAT_FN uint64_t xlat_error_change(const uint8_t *packet, const struct xlat_view
 	       xlat_minus(old);
 }
 
+/* An echo whose identifier was cut off. Its type and checksum are of the new family all the same. */
+XLAT_FN void xlat_plan_cut_echo(const uint8_t *packet, const struct xlat_view *inner,
+				const struct xlat_upper *upper, struct xlat_edit *edit)
+{
+	struct be16 old_type, type = xlat_echo_type(inner, &old_type);
+	uint64_t change = upper->change + xlat_sum_ports(old_type, type);
+	struct be16 old;
+
+	xlat_patch_word(edit, upper->at + XLAT_ICMP_TYPE, old_type, type);
+	if (inner->end - inner->l4_offset < XLAT_ICMP_DATA)
+		return;
+	old = xlat_load16(packet + inner->l4_offset + XLAT_ICMP_CHECKSUM);
+	xlat_patch_word(edit, upper->at + XLAT_ICMP_CHECKSUM, old, xlat_update(old, change));
+}
+
 XLAT_FN void xlat_plan_inner_upper(const uint8_t *packet, const struct xlat_view *inner,
 				   struct xlat_upper *upper, uint64_t addresses,
 				   uint64_t icmp_pseudo, struct xlat_edit *edit)
 {
-	if (!inner->has_ports)
-		return;
-	upper->change = inner->kind == XLAT_KIND_TCP || inner->kind == XLAT_KIND_UDP
-				? addresses + xlat_sum_ports(inner->src_port, upper->src_port) +
-					  xlat_sum_ports(inner->dst_port, upper->dst_port)
-				: icmp_pseudo;
-	if (inner->kind == XLAT_KIND_TCP || inner->kind == XLAT_KIND_UDP)
+	upper->change = icmp_pseudo;
+	if (inner->kind == XLAT_KIND_ECHO_REQUEST || inner->kind == XLAT_KIND_ECHO_REPLY) {
+		if (inner->has_ports)
+			xlat_plan_echo(packet, inner, upper, edit);
+		else
+			xlat_plan_cut_echo(packet, inner, upper, edit);
+	} else if (inner->has_ports) {
+		upper->change = addresses + xlat_sum_ports(inner->src_port, upper->src_port) +
+				xlat_sum_ports(inner->dst_port, upper->dst_port);
 		xlat_plan_ports(packet, inner, upper, edit);
-	else
-		xlat_plan_echo(packet, inner, upper, edit);
+	}
 }
 
 /* Writes the ICMP checksum: base is the old one, pseudo what the pseudo-header adds. */

@@ -98,15 +98,22 @@ XLAT_FN struct be16 xlat_icmp_checksum(const uint8_t *packet, const struct xlat_
 	return xlat_full_checksum(l4, xlat_upper_length(v), 0);
 }
 
-/* ICMP echo: type, identifier, and the pseudo-header that comes or goes in upper->change. */
-XLAT_FN void xlat_plan_echo(const uint8_t *packet, const struct xlat_view *v,
-			    const struct xlat_upper *upper, struct xlat_edit *edit)
+/* The type and code of an echo in the other family, and as they stand. */
+XLAT_FN struct be16 xlat_echo_type(const struct xlat_view *v, struct be16 *old)
 {
 	bool request = v->kind == XLAT_KIND_ECHO_REQUEST;
 	uint32_t type6 = request ? XLAT_ICMP6_ECHO : XLAT_ICMP6_ECHO_REPLY;
 	uint32_t type4 = request ? XLAT_ICMP4_ECHO : XLAT_ICMP4_ECHO_REPLY;
-	struct be16 old_type = xlat_be16((uint32_t)v->icmp_type << 8 | v->icmp_code);
-	struct be16 type = xlat_be16((v->family == 6 ? type4 : type6) << 8 | v->icmp_code);
+
+	*old = xlat_be16((uint32_t)v->icmp_type << 8 | v->icmp_code);
+	return xlat_be16((v->family == 6 ? type4 : type6) << 8 | v->icmp_code);
+}
+
+/* ICMP echo: type, identifier, and the pseudo-header that comes or goes in upper->change. */
+XLAT_FN void xlat_plan_echo(const uint8_t *packet, const struct xlat_view *v,
+			    const struct xlat_upper *upper, struct xlat_edit *edit)
+{
+	struct be16 old_type, type = xlat_echo_type(v, &old_type);
 	struct be16 checksum = xlat_load16(packet + v->l4_offset + XLAT_ICMP_CHECKSUM);
 	struct be16 base = xlat_icmp_checksum(packet, v, upper->partial, edit);
 	uint64_t change = upper->change + xlat_sum_ports(old_type, type) +

@@ -159,7 +159,9 @@ XLAT_FN enum xlat_reason xlat_parse_upper(const uint8_t *packet, struct xlat_vie
 
 	if (!v->first) {
 		v->kind = XLAT_KIND_FRAGMENT;
-		return XLAT_OK;
+		/* No datagram is that long (RFC 8200 4.5); cut smaller, its offsets would begin anew. */
+		return v->fragment_offset + xlat_upper_length(v) > XLAT_IP4_MAX ? XLAT_BAD_LENGTH
+										: XLAT_OK;
 	}
 	if (v->protocol == XLAT_PROTO_TCP)
 		return xlat_parse_tcp(l4, have, v);
@@ -238,6 +240,16 @@ XLAT_FN bool xlat_is_extension(uint8_t next)
 	       next == XLAT_PROTO_FRAGMENT || next == XLAT_PROTO_DESTINATION;
 }
 
+/*
+ * RFC 7915 5.1.1: a packet with an extension header after the Fragment header is dropped, but for
+ * ESP. These are extension headers by RFC 7045 4, but nothing to be skipped in a whole packet.
+ */
+XLAT_FN bool xlat_is_unfragmentable(uint8_t next)
+{
+	return next == XLAT_PROTO_AUTHENTICATION || next == XLAT_PROTO_MOBILITY ||
+	       next == XLAT_PROTO_HIP || next == XLAT_PROTO_SHIM6;
+}
+
 XLAT_FN void xlat_parse_fragment6(const uint8_t *h, struct xlat_view *v)
 {
 	uint32_t field = xlat_get16(h + XLAT_FRAGMENT_OFFSET);
@@ -285,6 +297,8 @@ XLAT_FN enum xlat_reason xlat_parse_extensions(const uint8_t *packet, bool inner
 		v->protocol = h[0];
 		v->l4_offset += len;
 	}
+	if (v->has_fragment_header && xlat_is_unfragmentable(v->protocol))
+		return XLAT_EXTENSION_AFTER_FRAGMENT;
 	return fault;
 }
 

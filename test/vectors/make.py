@@ -112,8 +112,12 @@ def extensions():
                     'EXTENSION_AFTER_FRAGMENT', TO4)
         t.translate(f'RFC 7915 §5.1.1: {label} after a Fragment header is dropped from later fragments too', '64',
                     ip6(C6, S6, 44, frag6(nh, 64, False, 5) + load(32)), 'EXTENSION_AFTER_FRAGMENT', TO4)
-    t.translate('RFC 7915 §5.1.1: ESP after a Fragment header is translated', '64',
-                ip6(C6, S6, 44, frag6(50, 0, True, 5) + load(32)), ip4(P4, S4, 50, load(32), ttl=63, id=5, mf=True), TO4)
+    for nh, label in ((51, 'AH'), (135, 'Mobility'), (139, 'HIP'), (140, 'Shim6')):
+        t.translate(f'RFC 7045 §4: {label} is an extension header, which after a Fragment header is dropped', '64',
+                    ip6(C6, S6, 44, frag6(nh, 0, True, 5) + load(32)), 'EXTENSION_AFTER_FRAGMENT', TO4)
+    for nh, label in ((50, 'ESP'), (132, 'SCTP'), (253, 'an experiment')):
+        t.translate(f'RFC 7915 §5.1.1: {label} after a Fragment header is translated', '64',
+                    ip6(C6, S6, 44, frag6(nh, 0, True, 5) + load(32)), ip4(P4, S4, nh, load(32), ttl=63, id=5, mf=True), TO4)
     t.translate('RFC 7915 §5.1.1: extension headers before the Fragment header are skipped', '64',
                 ip6(C6, S6, 60, opts(44) + frag6(6, 0, True, 5) + tcp(C6, S6, 1234, 80, load(12))),
                 ip4(P4, S4, 6, tcp(P4, S4, 40000, 80, load(12)), ttl=63, id=5, mf=True), TO4)
@@ -188,6 +192,13 @@ def fragments():
                 ip4(S4, P4, 17, part, id=0xbeef, offset=1480, mf=True),
                 [ip6(S6, C6, 44, frag6(17, 1480, True, 0xbeef) + part[:step], hop=63),
                  ip6(S6, C6, 44, frag6(17, 1480 + step, True, 0xbeef) + part[step:], hop=63)], back)
+    for label, offset in (('starts', 65528), ('ends', 65528 - 1232)):
+        t.translate(f'RFC 8200 §4.5: a fragment that {label} where no datagram reaches is dropped, not cut into some that fit', '46',
+                    ip4(S4, P4, 17, part, id=0xbeef, offset=offset), 'BAD_LENGTH', back)
+    t.translate('RFC 8200 §4.5: an IPv6 fragment that ends where no datagram reaches is dropped', '64',
+                ip6(C6, S6, 44, frag6(17, 65528, False, 9) + load(8)), 'BAD_LENGTH', to)
+    t.translate('RFC 8200 §4.5: a fragment that ends at the last byte of the longest datagram passes', '64',
+                ip6(C6, S6, 44, frag6(17, 65528, False, 9) + load(7)), ip4(P4, S4, 17, load(7), ttl=63, id=9, offset=65528), to)
     ping4, ping6 = icmp4(0, 0, echo(40000), load(1400)), icmp6(S6, C6, 129, 0, echo(1234), load(1400))
     t.translate('RFC 7915 §4: an echo reply too large for IPv6 is fragmented after its checksum is right', '46',
                 ip4(S4, P4, 1, ping4, id=3), [ip6(S6, C6, 44, frag6(58, 0, True, 3) + ping6[:step], hop=63),

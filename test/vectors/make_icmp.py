@@ -159,6 +159,11 @@ def nested():
                     ip6(R6, S6, 58, icmp6(R6, S6, 1, 3, u32(0), ip6(S6, C6, 58, icmp6(S6, C6, 129, 0, echo(1234, 3), load(n)), hop=1))),
                     ip4(R6IN4, S4, 1, icmp4(3, 1, u32(0), ip4(S4, P4, 1, icmp4(0, 0, echo(40000, 3), load(n)), ttl=1)), ttl=63),
                     OUT4, inner=(S4, P4, 40000, 40000))
+    for cut in (2, 4, 6):
+        # no identifier is known, so the one of IPv4 stays, and the checksum is right for that
+        four, six = icmp4(8, 0, echo(40000, 3), load(9))[:cut], icmp6(C6, S6, 128, 0, echo(40000, 3), load(9))[:cut]
+        error46(t, f'RFC 7915 §4.3: of an echo request inside only {cut} bytes are there', 3, 1, u32(0), (1, 0, u32(0)),
+                inner4=ip4(P4, S4, 1, four, total=20 + 17), inner6=ip6(C6, S6, 58, six, plen=17))
     inner4 = ip4(P4, S4, 1, icmp4(3, 1, u32(0), load(28)))
     t.translate('RFC 7915 §4.3: an error about an error is dropped', '46', ip4(R4, P4, 1, icmp4(11, 0, u32(0), inner4)),
                 'ICMP_ERROR_ABOUT_ERROR', OUT6, inner=SENT6)
@@ -392,6 +397,7 @@ def answers():
             ('an ICMPv6 error', ip6(C6, S6, 58, icmp6(C6, S6, 1, 0, u32(0), load(48))), 'ICMP_ERROR_ABOUT_ERROR'),
             ('an ICMPv6 error with a Routing header', ip6(C6, S6, 43, bytes([58, 0, 4, 1, 0, 0, 0, 0]) + icmp6(C6, S6, 1, 0, u32(0), load(48))),
              'ICMP_ERROR_ABOUT_ERROR'),
+            ('an ICMPv6 Redirect', ip6(C6, S6, 58, icmp6(C6, S6, 137, 0, u32(0), load(32))), 'ICMP_ERROR_ABOUT_ERROR'),
             ('a later fragment of ICMPv6', ip6(C6, S6, 44, frag6(58, 8, False, 1) + load(8)), 'ICMP_ERROR_ABOUT_ERROR'),
             ('a multicast source', ip6('ff02::1', S6, 17, six), 'ILLEGAL_SOURCE'), ('no source', ip6('::', S6, 17, six), 'ILLEGAL_SOURCE'),
             ('a multicast destination', ip6(C6, 'ff0e::1', 17, six), 'ILLEGAL_DESTINATION')):
@@ -399,6 +405,10 @@ def answers():
     packet = ip6(C6, 'ff0e::1', 17, six)
     t.add('RFC 4443 §2.4: Packet Too Big does answer a multicast destination', f'answer6 source={G6} type=2 code=0 data=1280', packet,
           ip6(G6, C6, 58, icmp6(G6, C6, 2, 0, u32(1280), packet)))
+    t.add('RFC 4443 §2.4: no erroneous header field is told of in answer to a multicast destination',
+          f'answer6 source={G6} type=4 code=0 data=43', packet, 'drop: ILLEGAL_DESTINATION')
+    t.add('RFC 4443 §2.4: an unrecognized option is told of in answer to a multicast destination',
+          f'answer6 source={G6} type=4 code=2 data=42', packet, ip6(G6, C6, 58, icmp6(G6, C6, 4, 2, u32(42), packet)))
     four = udp(S4, P4, 1, 2)
     for label, packet, why in (('an ICMPv4 error', ip4(S4, P4, 1, icmp4(3, 1, u32(0), load(28))), 'ICMP_ERROR_ABOUT_ERROR'),
                                ('a later fragment', ip4(S4, P4, 17, load(8), offset=8), 'ICMP_FRAGMENT'),

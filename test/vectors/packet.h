@@ -10,6 +10,11 @@
 
 #include "edit.h"
 
+static inline uint8_t nibble(char digit)
+{
+	return (uint8_t)(digit <= '9' ? digit - '0' : digit - 'a' + 10);
+}
+
 /*
  * A heap block of XLAT_HEADROOM and then the packet; nothing after it, so that a sanitizer sees
  * what reads there.
@@ -24,12 +29,9 @@ static inline uint8_t *read_packet(const char *line, uint32_t *len)
 	if (hex && *end == '+')
 		zeros = strtoul(end + 1, NULL, 10);
 	block = (uint8_t *)calloc(1, XLAT_HEADROOM + bytes + zeros);
-	for (i = 0; i < bytes; i++) {
-		unsigned int byte;
-
-		sscanf(hex + 4 + 2 * i, "%2x", &byte);
-		block[XLAT_HEADROOM + i] = (uint8_t)byte;
-	}
+	for (i = 0; i < bytes; i++)
+		block[XLAT_HEADROOM + i] =
+			(uint8_t)(nibble(hex[4 + 2 * i]) << 4 | nibble(hex[5 + 2 * i]));
 	*len = (uint32_t)(bytes + zeros);
 	return block;
 }

@@ -15,11 +15,12 @@
 #include "plan.h"
 
 static char *line;
+static char options[512]; /* of the line, what stands before the packet */
 
 /* The value of a key, "" when the line has none; overwritten by the fifth call after. */
 static const char *word(const char *key)
 {
-	static char values[4][80];
+	static char values[4][128];
 	static unsigned int turn;
 	char *value = values[turn++ % 4];
 	char find[32];
@@ -27,14 +28,14 @@ static const char *word(const char *key)
 	size_t n;
 
 	snprintf(find, sizeof(find), " %s=", key);
-	at = strstr(line, find);
+	at = strstr(options, find);
 	value[0] = 0;
 	if (!at)
 		return value;
 	at += strlen(find);
 	n = strcspn(at, " \n");
-	if (n > 79)
-		n = 79;
+	if (n > 127)
+		n = 127;
 	memcpy(value, at, n);
 	value[n] = 0;
 	return value;
@@ -76,11 +77,14 @@ static struct xlat_ip6 ip6(const char *text)
 
 static void print(const uint8_t *p, uint32_t len)
 {
+	static const char digits[] = "0123456789abcdef";
 	uint32_t i;
 
 	putchar(' ');
-	for (i = 0; i < len; i++)
-		printf("%02x", p[i]);
+	for (i = 0; i < len; i++) {
+		putchar_unlocked(digits[p[i] >> 4]);
+		putchar_unlocked(digits[p[i] & 15]);
+	}
 }
 
 static void read_params(struct xlat_params *params)
@@ -142,7 +146,7 @@ static enum xlat_reason plan(const uint8_t *p, const struct xlat_view *v, bool w
 	if (way64) {
 		to4 = tuple4("to");
 		inner4 = tuple4("inner");
-		if (number("delta", 0)) {
+		if (v->family == 6 && number("delta", 0)) {
 			struct xlat_tuple6 from = { xlat_src6(p, v), xlat_dst6(p, v), v->src_port,
 						    v->dst_port, 0 };
 
@@ -152,7 +156,7 @@ static enum xlat_reason plan(const uint8_t *p, const struct xlat_view *v, bool w
 	}
 	to6 = tuple6("to");
 	inner6 = tuple6("inner");
-	if (number("delta", 0)) {
+	if (v->family == 4 && number("delta", 0)) {
 		struct xlat_tuple4 from = { xlat_src4(p, v), xlat_dst4(p, v), v->src_port,
 					    v->dst_port, 0 };
 
@@ -213,7 +217,7 @@ static void parse(void)
 	enum xlat_reason why = xlat_parse(block + XLAT_HEADROOM, len, &v);
 
 	printf("%s %s pointer=%u kind=%u\n", why ? "drop" : "out", xlat_reason_text(why)->name,
-	       v.pointer, v.kind);
+	       why == XLAT_ROUTING_HEADER ? v.pointer : 0, v.kind);
 	free(block);
 }
 
@@ -228,11 +232,15 @@ static void answer(bool six)
 	struct xlat_ip6 source;
 	struct xlat_view v;
 
-	xlat_parse(p, len, &v);
-	if (six) {
+	why = xlat_parse(p, len, &v);
+	if (why == XLAT_ROUTING_HEADER || why == XLAT_SOURCE_ROUTE)
+		why = XLAT_OK; /* complete enough to be answered */
+	if (!why && v.family != (six ? 6 : 4))
+		why = XLAT_BAD_VERSION;
+	if (!why && six) {
 		source = ip6(word("source"));
 		why = xlat_answer6(p, &v, &error, &source, out, &out_len);
-	} else {
+	} else if (!why) {
 		why = xlat_answer4(p, &v, &error, ip4(word("source")), xlat_be16(number("id", 0)),
 				   out, &out_len);
 	}
@@ -293,7 +301,11 @@ int main(void)
 	char command[16];
 
 	while (getline(&line, &room, stdin) > 0) {
-		sscanf(line, "%15s", command);
+		const char *packet = strstr(line, " in=");
+		int length = packet ? (int)(packet - line) : (int)strcspn(line, "\n");
+
+		snprintf(options, sizeof(options), "%.*s", length, line);
+		sscanf(options, "%15s", command);
 		if (!strcmp(command, "64") || !strcmp(command, "46"))
 			translate(command[0] == '6');
 		else if (!strcmp(command, "parse"))
