@@ -74,6 +74,21 @@ async function step(title, work, { quiet = false } = {}) {
   }
 }
 
+/** The command that runs now. */
+let running
+let interrupted = false
+
+/**
+ * Waits for the command, which would go on without us. SIGINT whatever came: apt-get heeds it in a download and
+ * ignores it while dpkg works, which must not be cut short. npm passes Ctrl-C on, so it comes more than once.
+ */
+function interrupt() {
+  if (!running) process.exit(130)
+  if (!interrupted) progress.write(`\nsixgate: stops as soon as ${running.spawnfile} has\n`)
+  interrupted = true
+  running.kill('SIGINT')
+}
+
 /** Runs a command into the log; on failure its last lines are the error. */
 function run(command, args, { env = {}, onStatus } = {}) {
   return new Promise((resolve, reject) => {
@@ -83,6 +98,7 @@ function run(command, args, { env = {}, onStatus } = {}) {
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
     })
+    running = child
     let tail = ''
     const keep = (chunk) => {
       appendFileSync(logFile, chunk)
@@ -93,9 +109,11 @@ function run(command, args, { env = {}, onStatus } = {}) {
     child.stdio[3].on('data', (chunk) => onStatus?.(String(chunk)))
     child.on('error', (error) => reject(new Stop(`${command} cannot be started: ${error.message}`)))
     child.on('close', (code) => {
+      running = undefined
+      if (interrupted) return reject(new Stop('interrupted'))
       if (code === 0) return resolve(tail)
       const lines = tail.trim().split('\n').slice(-15).join('\n')
-      reject(new Stop(`${command} ${args[0] ?? ''} failed (exit ${code}); all of it is in ${logFile}\n${lines}`))
+      reject(new Stop(`${command} failed (exit ${code}); all of it is in ${logFile}\n${lines}`))
     })
   })
 }
@@ -135,7 +153,9 @@ function missingPackages(groups) {
 
 function candidate(name) {
   const answer = spawnSync('apt-cache', ['policy', name], { encoding: 'utf8', env: { ...process.env, LC_ALL: 'C' } })
-  const version = /Candidate: (\S+)/.exec(answer.stdout ?? '')?.[1]
+  // a name that apt does not know is a pattern to it
+  if (!answer.stdout?.startsWith(`${name}:\n`)) return undefined
+  const version = /Candidate: (\S+)/.exec(answer.stdout)?.[1]
   return version === '(none)' ? undefined : version
 }
 
@@ -166,10 +186,12 @@ function debianSuite() {
 /** A package's services must not start by being installed: this machine may serve its own names on port 53. */
 async function withoutServices(work) {
   const policy = '/usr/sbin/policy-rc.d'
-  const ours = !existsSync(policy)
+  const mark = '# Written by sixgate while it installs packages.'
+  // one with our mark is what a killed run has left
+  const ours = !existsSync(policy) || readFileSync(policy, 'utf8').includes(mark)
   const remove = () => ours && rmSync(policy, { force: true })
   if (ours) {
-    writeFileSync(policy, '#!/bin/sh\n# Written by sixgate while it installs packages.\nexit 101\n', { mode: 0o755 })
+    writeFileSync(policy, `#!/bin/sh\n${mark}\nexit 101\n`, { mode: 0o755 })
     process.once('exit', remove)
   }
   try {
@@ -188,16 +210,18 @@ async function aptGet(args, tell) {
     const last = /^(?:dl|pm)status:[^:]*:([\d.]+):(.*)$/m.exec(text.trim().split('\n').at(-1) ?? '')
     if (last) tell(`${Math.round(Number(last[1]))} % ${last[2]}`)
   }
-  await run('apt-get', [...aptOptions, ...args], { env: aptEnv, onStatus })
+  return run('apt-get', [...aptOptions, ...args], { env: aptEnv, onStatus })
 }
 
 async function installPackages(missing, purpose) {
-  const wanted = missing.map((need) => need.names[0]).join(' ')
+  const wanted = missing.map(({ names }) => names.find(candidate) ?? names[0]).join(' ')
   if (spawnSync('apt-get', ['--version']).error)
     throw new Stop(`missing: ${wanted}; this machine has no apt-get: use Debian 12 or 13, or install them by hand`)
   if (process.getuid?.() !== 0)
     throw new Stop(`missing: ${wanted}; only root can install them: run this as root, or \`apt-get install ${wanted}\``)
-  await step('Reading the package lists', (tell) => aptGet(['update'], tell))
+  const told = await step('Reading the package lists', (tell) => aptGet(['update'], tell))
+  // apt-get succeeds with old lists or none when it reaches no server
+  const unread = /^W: Failed to fetch (.+)$/m.exec(told)?.[1]
   const suite = debianSuite()
   const lacks = (need) => {
     const version = candidate(need.names[0])
@@ -218,7 +242,8 @@ async function installPackages(missing, purpose) {
   }
   const names = missing.map((need) => {
     const name = need.names.find((each) => candidate(each))
-    if (!name) throw new Stop(`${need.names.join(' or ')} is not in the package lists of ${suite}: check /etc/apt`)
+    const remedy = unread ? `they could not be read (${unread}): check the network` : 'check /etc/apt'
+    if (!name) throw new Stop(`${need.names.join(' or ')} is not in the package lists of ${suite}; ${remedy}`)
     return suite === 'bookworm' && fromBackports.includes(need) ? `${name}/${suite}-backports` : name
   })
   await step(`Installing for ${purpose}: ${names.join(' ')}`, (tell) =>
@@ -365,14 +390,16 @@ if (!Object.hasOwn(PURPOSES, name ?? '')) {
   progress.write(`usage: node src/bootstrap.mjs ${Object.keys(PURPOSES).join('|')} [ARGUMENT…]\n`)
   process.exit(2)
 }
-for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130))
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP']
+for (const signal of signals) process.on(signal, interrupt)
 try {
   await prepare(name, args)
-  for (const signal of ['SIGINT', 'SIGTERM']) process.removeAllListeners(signal)
+  if (interrupted) process.exit(130)
+  for (const signal of signals) process.off(signal, interrupt)
   // A file named on the command line is meant as seen from where npm was called.
   become(PURPOSES[name].script, args, name === 'cli' ? (process.env.INIT_CWD ?? process.cwd()) : root)
 } catch (error) {
   if (!(error instanceof Stop)) throw error
   progress.write(`sixgate: ${error.message}\n`)
-  process.exit(1)
+  process.exit(interrupted ? 130 : 1)
 }
