@@ -83,12 +83,11 @@ function statusLine(started: number, { sessions, bindings, ...status }: Dataplan
   const time = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`
   const way = (packets: number, size: number) => `${packets} packets, ${bytes(size)}`
   return [
-    `up ${time}`,
+    `up ${time}, Ctrl-C ends`,
     `${sessions} sessions, ${bindings} bindings`,
     `6→4 ${way(status.packets64, status.bytes64)}`,
     `4→6 ${way(status.packets46, status.bytes46)}`,
     `${status.dropped} dropped`,
-    'Ctrl-C ends',
   ].join(' · ')
 }
 
