@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * `sixgate run`: the daemon in the foreground, for a terminal, a container or a service manager.
- * SIGTERM and SIGINT end it and take everything back; a second one does not wait. SIGUSR2 ends it and leaves
+ * SIGTERM and SIGINT end it and take everything back; a second one, a second later, does not wait. SIGUSR2 ends it and leaves
  * kernel state and sessions for a successor. SIGHUP applies the file anew.
  */
 import { spawn } from 'node:child_process'
@@ -123,17 +123,19 @@ function reloadSignal(): { handle(action: () => void): void } {
   }
 }
 
-/** The first signal that asks to stop; the second ends the process at once. */
+/** One Ctrl-C may come as several signals: from the terminal, and passed on by npm. Milliseconds. */
+const SAME_PRESS = 1000
+
+/** The first signal that asks to stop; the second press ends the process at once. */
 function stopSignal(log: Log): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
-    let asked = false
+    let asked: number | undefined
     const onSignal = (signal: NodeJS.Signals) => {
-      if (asked) {
-        log.warn({ signal }, 'stopped without tidying up')
-        process.exit(REFUSED)
-      }
-      asked = true
+      asked ??= performance.now()
       resolve(signal)
+      if (performance.now() - asked < SAME_PRESS) return
+      log.warn({ signal }, 'stopped without tidying up')
+      process.exit(REFUSED)
     }
     for (const signal of ['SIGTERM', 'SIGINT', 'SIGUSR2'] as const) process.on(signal, onSignal)
   })
