@@ -208,7 +208,10 @@ export class Daemon {
           this.#log.error({ err: cause }, 'could not be undone')
         }
       }
-      if (!previous || (error instanceof GatewayError && error.code === 'CONFIG_INVALID')) throw error
+      const code = error instanceof GatewayError ? error.code : undefined
+      if (!previous && code === 'APPLY_FAILED')
+        throw new GatewayError('START_FAILED', { detail: (error as GatewayError).detail ?? '', cause: error })
+      if (!previous || code === 'CONFIG_INVALID') throw error
       throw new GatewayError('APPLY_FAILED', { detail: (error as Error).message, cause: error })
     }
   }

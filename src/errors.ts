@@ -64,6 +64,11 @@ export const ERRORS = {
     title: 'Cannot listen on {endpoint}',
     remedy: 'Choose an address of this host, or mend the permissions.',
   },
+  START_FAILED: {
+    status: 500,
+    title: 'The gateway cannot start',
+    remedy: 'See the cause; what was set has been taken back.',
+  },
   APPLY_FAILED: {
     status: 500,
     title: 'The change could not be applied and was undone',

@@ -45,7 +45,7 @@ interface NativeError extends Error {
 }
 
 /** The errors of native/tun.cc, native/translator.cc and native/dataplane.cc as rows of the error table. */
-function translateError(error: NativeError, options: DataplaneOptions): GatewayError {
+function translateError(error: NativeError): GatewayError {
   const cause = { detail: error.message, cause: error }
   switch (error.code) {
     case 'NO_TUN':
@@ -54,11 +54,6 @@ function translateError(error: NativeError, options: DataplaneOptions): GatewayE
       return new GatewayError('NEED_ROOT', { ...cause, values: { capability: 'CAP_NET_ADMIN' } })
     case 'SESSION_IN_USE':
       return new GatewayError('ALREADY_RUNNING', cause)
-    case 'SESSION_FILE':
-      return new GatewayError('APPLY_FAILED', {
-        ...cause,
-        detail: `session table ${options.sessionFile}: ${error.message}`,
-      })
     default: {
       const code: ErrorCode = error.code === 'INTERNAL' ? 'INTERNAL' : 'APPLY_FAILED'
       return new GatewayError(code, cause)
@@ -73,7 +68,7 @@ export const openDataplane: OpenDataplane = (options) => {
     try {
       return work()
     } catch (error) {
-      throw translateError(error as NativeError, options)
+      throw translateError(error as NativeError)
     }
   }
   const native = attempt(() => new Dataplane(options))

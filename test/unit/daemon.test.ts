@@ -78,6 +78,16 @@ describe('the daemon', () => {
     expect(steps).toBeGreaterThan(20)
   })
 
+  it('speaks of a start that failed, not of a change that was undone', async () => {
+    const world = new World()
+    const route = { kind: 'route', family: 6, prefix: '64:ff9b::/96', dev: 'lan0', table: '254', metric: 1024 } as const
+    world.system.put({ ...route, foreign: 'several next hops' })
+    await expect(world.start(config())).rejects.toMatchObject({
+      code: 'START_FAILED',
+      message: expect.stringMatching(/^The gateway cannot start: a route to 64:ff9b::\/96 with several next hops/),
+    })
+  })
+
   it('takes everything back when the name server cannot start', async () => {
     const world = new World()
     const before = world.system.dump()
