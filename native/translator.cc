@@ -145,7 +145,8 @@ std::vector<ClientTotals> Translator::clients(size_t top) const
 	auto more = [](const ClientTotals &a, const ClientTotals &b) {
 		return a.bytes_in + a.bytes_out > b.bytes_in + b.bytes_out;
 	};
-	size_t count = std::min(top, all.size());
+	size_t most = workers_.empty() ? 0 : shared_->config->accounting.clients;
+	size_t count = std::min({top, all.size(), most});
 	std::partial_sort(all.begin(), all.begin() + static_cast<ptrdiff_t>(count), all.end(), more);
 	all.resize(count);
 	return all;

@@ -31,7 +31,7 @@ public:
 	ClientTable(uint32_t clients, uint8_t prefix_length, uint64_t seed) : seed_(seed)
 	{
 		/* Twice the places: with two choices each, a bucket overflows only when nearly all are taken. */
-		buckets_ = std::bit_ceil(clients * 2 / WAYS + 1);
+		buckets_ = std::bit_ceil((clients * 2 + WAYS - 1) / WAYS);
 		entries_ = std::make_unique<Entry[]>(static_cast<size_t>(buckets_) * WAYS);
 		for (unsigned i = 0; i < 2; i++) {
 			unsigned bits = prefix_length > 64 * i ? prefix_length - 64u * i : 0;

@@ -92,7 +92,12 @@ export const openDataplane: OpenDataplane = (options) => {
     sessions: (filter) => attempt(() => native.sessions(filter)),
     bindings: (filter) => attempt(() => native.bindings(filter)),
     drops: () => attempt(() => native.drops()),
-    clients: (top) => attempt(() => native.clients(top)),
+    clients(top) {
+      const { prefixLength } = config.accounting
+      const counters = attempt(() => native.clients(top))
+      if (prefixLength === 128) return counters
+      return counters.map((counter) => ({ ...counter, client: `${counter.client}/${prefixLength}` }))
+    },
     close: ({ keep = false } = {}) => native.close(keep),
   }
   return dataplane

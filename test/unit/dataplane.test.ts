@@ -160,4 +160,19 @@ describe.skipIf(reason)(`The life of a data plane${reason ? ` SKIP: ${reason}` :
     ])
     expect(await ask('clients', 1)).toHaveLength(1)
   })
+
+  it('counts no more clients than it was told to, and those that send most', async () => {
+    const one = owner()
+    const plane = await one.order('open', bench.options({}, { accounting: { prefixLength: 64, clients: 16 } }))
+    bench.route()
+    const ask = async (net: number, size: number) => {
+      const address = { source: `2001:db8:${net.toString(16)}::10`, destination: '64:ff9b::192.0.2.80' }
+      await bench.exchange(udp(address, { from: 5000, to: 7 }, Buffer.alloc(size)))
+    }
+    for (let round = 0; round < 8; round++) await ask(0xffff, 1000)
+    for (let net = 1; net <= 200; net++) await ask(net, 10)
+    const clients = await one.order('call', plane, 'clients', 1000)
+    expect(clients).toHaveLength(16)
+    expect(clients[0]).toMatchObject({ client: '2001:db8:ffff::/64', packetsOut: 8, bytesOut: 8 * 1048 })
+  })
 })
