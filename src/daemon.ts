@@ -80,6 +80,7 @@ export class Daemon {
   #cancelSettle: (() => void) | undefined
   #warnings = new Map<string, string>()
   #reviewed = 0
+  #runs = false
   #closed = false
 
   constructor(options: DaemonOptions, names: Names, ledger: Ledger, held: Lock) {
@@ -144,7 +145,7 @@ export class Daemon {
 
   /** What of the configuration cannot work on this host. */
   async check(config: Config): Promise<Fault[]> {
-    const host = await this.#look()
+    const host = this.#withAbsent(await this.#look())
     const faults = FEATURES.flatMap((feature) => feature.check(config, host))
     for (const service of this.#services) faults.push(...((await service.check?.(config)) ?? []))
     faults.push(...this.#others(config, host))
@@ -157,6 +158,15 @@ export class Daemon {
       })
     }
     return faults
+  }
+
+  /** A link that went away is waited for: until it is back it hinders no other change, and no rollback. */
+  #withAbsent(host: Host): Host {
+    if (!this.#runs) return host
+    const there = new Set(host.links.map(({ name }) => name))
+    const absent = this.#config.interfaces.filter(({ name }) => !there.has(name))
+    const none = { index: 0, up: false, carrier: false, mtu: 0, type: '', addresses: [] }
+    return { ...host, links: [...host.links, ...absent.map(({ name }) => ({ ...none, name }))] }
   }
 
   /** Two translators in one namespace would take each other's routes; a device without a daemon has no carrier. */
@@ -173,6 +183,7 @@ export class Daemon {
     await this.#exclusively(async () => {
       const marked = await this.system.marked(this.names.table, this.names.device)
       await this.#transact(this.#config, undefined, marked)
+      this.#runs = true
       this.#observe()
     })
     this.#log.info({ configHash: configHash(this.#config), device: this.names.device }, 'the gateway runs')

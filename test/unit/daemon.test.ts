@@ -270,6 +270,20 @@ describe('what others take away', () => {
     expect(daemon.status().warnings).toEqual([])
   })
 
+  it('hinders no other change when it is a link, but one that never was does', async () => {
+    const world = new World()
+    const daemon = await world.start(config())
+    world.system.removeLink('wan0')
+    await daemon.apply(config(BASE.replace('198.51.100.64/28', '198.51.100.64/29')))
+    expect(world.has('route', '198.51.100.64/29', 'sixgate0')).toBe(true)
+    await expect(daemon.apply(config(BASE.replace('wan0', 'wan7')))).rejects.toMatchObject({
+      faults: [{ path: '/interfaces/1/name', message: 'no link is called wan7', remedy: 'Write one of lan0, wan0.' }],
+    })
+    world.system.addLink('wan0')
+    await daemon.review()
+    expect(world.has('proxy', 'wan0', '198.51.100.71')).toBe(true)
+  })
+
   it('is made again when it is the device, with the sessions of the file', async () => {
     const world = new World()
     const daemon = await world.start(config())
