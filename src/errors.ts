@@ -94,6 +94,11 @@ export const ERRORS = {
     title: 'The capability {capability} is missing',
     remedy: 'Run as root or add the capability.',
   },
+  NOT_BUILT: {
+    status: 500,
+    title: 'The translator cannot be loaded',
+    remedy: 'Start with `npm run -s sixgate -- run` or `npm start`, which build it.',
+  },
   NO_TUN: {
     status: 500,
     title: '/dev/net/tun cannot be opened',

@@ -21,8 +21,12 @@ export type Addon = Readonly<Record<string, unknown>>
 let loaded: Addon | undefined
 
 export function loadAddon(): Addon {
-  loaded ??= createRequire(import.meta.url)('../../native/build/sixgate.node') as Addon
-  return loaded
+  try {
+    loaded ??= createRequire(import.meta.url)('../../native/build/sixgate.node') as Addon
+    return loaded
+  } catch (cause) {
+    throw new GatewayError('NOT_BUILT', { detail: (cause as Error).message.split('\n')[0] ?? '', cause })
+  }
 }
 
 /** What native/dataplane.cc knows; the rest of a status is known here. */

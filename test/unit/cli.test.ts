@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -367,6 +367,16 @@ describe('run', () => {
     const said = err.split('\n').filter((line) => line.startsWith('sixgate: '))
     expect(said).toEqual([expect.stringContaining(`[::1]:${port} is in use`)])
     expect(existsSync(join(directory, 'state', 'last-good.yaml')), 'what never ran is not the last good').toBe(false)
+  })
+
+  it('says what builds the translator when nobody has', () => {
+    const at = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url))
+    for (const path of ['src', 'package.json']) cpSync(at(path), join(directory, 'checkout', path), { recursive: true })
+    symlinkSync(at('node_modules'), join(directory, 'checkout', 'node_modules'))
+    const program =
+      "import { loadAddon } from './src/system/addon.ts'; try { loadAddon() } catch (error) { console.log(error.code) }"
+    const options = { cwd: join(directory, 'checkout'), encoding: 'utf8' } as const
+    expect(execFileSync(process.execPath, ['--input-type=module', '-e', program], options)).toBe('NOT_BUILT\n')
   })
 
   it('refuses a second daemon in the run directory', async () => {
