@@ -250,7 +250,8 @@ export class Daemon {
 
   /** An address that is still tentative (RFC 4862 section 5.4) cannot be listened on. */
   async #settle(config: Config): Promise<void> {
-    const listened = new Set((config.dns64?.listen ?? []).map((text) => String(parseEndpoint(text).address)))
+    const endpoints = [...(config.dns64?.listen ?? []), ...config.api.listen]
+    const listened = new Set(endpoints.map((text) => String(parseEndpoint(text).address)))
     for (let waited = 0; waited < LONGEST_DAD; waited += DAD_PAUSE) {
       const { links } = await this.#look()
       const waits = links.some(

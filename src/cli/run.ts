@@ -70,17 +70,33 @@ async function start(store: ConfigStore, directories: Directories, log: Log): Pr
   return { daemon, api, store }
 }
 
-/** The new sockets first, for they may be taken; the old ones last, for the change may fail. */
+/**
+ * The new sockets first, for they may be taken; the old ones last, for the change may fail. A socket on an address
+ * that the change itself brings has to wait for it.
+ */
 async function change(daemon: Daemon, api: Api, log: Log, config: Config): Promise<void> {
-  const sockets = await api.stage(config.api.listen)
+  const previous = daemon.config
+  const early = await api.stage(config.api.listen).catch((error) => {
+    if (!lacksAddress(error)) throw error
+  })
   try {
     await daemon.apply(config)
   } catch (error) {
-    await sockets.undo()
+    await early?.undo()
     throw error
   }
+  const sockets = early ?? (await api.stage(config.api.listen).catch((error) => giveUp(daemon, previous, error)))
   sockets.commit()
   setLevel(log, config.log.level)
+}
+
+function lacksAddress(error: unknown): boolean {
+  return ((error as Error).cause as NodeJS.ErrnoException | undefined)?.code === 'EADDRNOTAVAIL'
+}
+
+async function giveUp(daemon: Daemon, previous: Config, error: unknown): Promise<never> {
+  await daemon.apply(previous)
+  throw error
 }
 
 async function reloadFile(store: ConfigStore, log: Log): Promise<void> {

@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto'
 import { beforeAll, expect, it } from 'vitest'
+import type { Reply } from '../lab/gateway.ts'
 import { until } from '../lab/process.ts'
 import { configuration, story, useScene } from './story.ts'
 
@@ -101,6 +102,28 @@ story('The REST API', ['curl'], () => {
     await gateway.stop('SIGKILL')
     await gateway.start()
     expect((await gateway.api('/api/v1/config')).headers.etag).toBe(headers.etag)
+  })
+
+  it('listens on an address that the same change brings, and on none that nobody brings', async () => {
+    const { gateway, client } = scene.now
+    const put = async (edit: (config: Reply['body']) => void) => {
+      const { headers, body } = await gateway.api('/api/v1/config')
+      const changed = structuredClone(body)
+      edit(changed)
+      return gateway.api('/api/v1/config', {
+        ...{ method: 'PUT', body: changed, headers: { 'if-match': String(headers.etag) } },
+      })
+    }
+    const { etag } = (await gateway.api('/api/v1/config')).headers
+    const nowhere = await put((config) => config.api.listen.push('[2001:db8:1::8]:8065'))
+    expect(nowhere.body).toMatchObject({ code: 'LISTEN_FAILED' })
+    expect((await gateway.api('/api/v1/config')).headers.etag).toBe(etag)
+    const both = await put((config) => {
+      config.interfaces.find(({ role }: { role: string }) => role === 'inside').addresses.push('2001:db8:1::8/64')
+      config.api.listen.push('[2001:db8:1::8]:8065')
+    })
+    expect(both.status).toBe(200)
+    expect(await client.run('curl', ['-s', 'http://[2001:db8:1::8]:8065/healthz'])).toContain('ok')
   })
 
   it('names every fault of a bad configuration and keeps what runs', async () => {
