@@ -1,183 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The translator as JavaScript sees it (src/system/addon.ts validates and converts; here nothing is judged again).
- * Addresses come and go as canonical text: inet_ntop() writes RFC 5952 for what is not IPv4 in disguise.
+ * The translator as JavaScript sees it (src/system/addon.ts completes it). One owner object each;
+ * whatever ends the environment ends its threads.
  */
-#include <cstdlib>
-
-#include <arpa/inet.h>
-
 #include "addon.h"
+#include "dataplane_config.h"
+#include "dataplane_text.h"
 #include "translator.h"
 
 namespace {
 
 using namespace sixgate;
-
-Ip6 parse6(const std::string &text)
-{
-	Ip6 address{};
-	inet_pton(AF_INET6, text.c_str(), address.bytes);
-	return address;
-}
-
-uint32_t parse4(const std::string &text)
-{
-	in_addr address{};
-	inet_pton(AF_INET, text.c_str(), &address);
-	return ntohl(address.s_addr);
-}
-
-std::string text6(const Ip6 &address)
-{
-	char text[INET6_ADDRSTRLEN];
-	return inet_ntop(AF_INET6, address.bytes, text, sizeof(text));
-}
-
-std::string text4(uint32_t host)
-{
-	char text[INET_ADDRSTRLEN];
-	in_addr address{htonl(host)};
-	return inet_ntop(AF_INET, &address, text, sizeof(text));
-}
-
-std::string endpoint6(const Ip6 &address, uint16_t port)
-{
-	return "[" + text6(address) + "]:" + std::to_string(port);
-}
-
-std::string endpoint4(uint32_t address, uint16_t port)
-{
-	return text4(address) + ":" + std::to_string(port);
-}
-
-/* "ADDRESS/LENGTH", or an address alone. */
-uint8_t split_prefix(std::string &text, uint8_t whole)
-{
-	size_t slash = text.find('/');
-	if (slash == std::string::npos)
-		return whole;
-	uint8_t length = static_cast<uint8_t>(std::atoi(text.c_str() + slash + 1));
-	text.resize(slash);
-	return length;
-}
-
-Prefix6 parse_prefix6(std::string text)
-{
-	uint8_t length = split_prefix(text, 128);
-	return {parse6(text), length};
-}
-
-Prefix4 parse_prefix4(std::string text)
-{
-	uint8_t length = split_prefix(text, 32);
-	return {parse4(text), length};
-}
-
-/* "[ADDRESS]:PORT" or "ADDRESS:PORT". */
-uint16_t split_endpoint(std::string &text)
-{
-	size_t colon = text.rfind(':');
-	uint16_t port = static_cast<uint16_t>(std::atoi(text.c_str() + colon + 1));
-	text.resize(colon);
-	if (!text.empty() && text.front() == '[')
-		text = text.substr(1, text.size() - 2);
-	return port;
-}
-
-Protocol parse_protocol(const std::string &name)
-{
-	return name == "tcp" ? Protocol::TCP : name == "udp" ? Protocol::UDP : Protocol::ICMP;
-}
-
-const char *protocol_name(Protocol protocol)
-{
-	return protocol == Protocol::TCP ? "tcp" : protocol == Protocol::UDP ? "udp" : "icmp";
-}
-
-std::string string_of(const Napi::Object &object, const char *key)
-{
-	return object.Get(key).ToString().Utf8Value();
-}
-
-double number_of(const Napi::Object &object, const char *key)
-{
-	return object.Get(key).ToNumber().DoubleValue();
-}
-
-Time milliseconds_of(const Napi::Object &object, const char *key)
-{
-	return static_cast<Time>(number_of(object, key) * 1000);
-}
-
-template <typename Visit> void each(const Napi::Object &object, const char *key, Visit visit)
-{
-	Napi::Array list = object.Get(key).As<Napi::Array>();
-	for (uint32_t i = 0; i < list.Length(); i++)
-		visit(list.Get(i));
-}
-
-std::string text_of(const Napi::Value &value)
-{
-	return value.ToString().Utf8Value();
-}
-
-PoolConfig parse_pool(const Napi::Object &from)
-{
-	PoolConfig pool;
-	each(from, "addresses", [&](Napi::Value one) { pool.addresses.push_back(parse_prefix4(text_of(one))); });
-	each(from, "clients", [&](Napi::Value one) { pool.clients.push_back(parse_prefix6(text_of(one))); });
-	pool.first_port = static_cast<uint16_t>(number_of(from, "firstPort"));
-	pool.last_port = static_cast<uint16_t>(number_of(from, "lastPort"));
-	return pool;
-}
-
-StaticConfig parse_static(const Napi::Object &from)
-{
-	std::string inside = string_of(from, "inside"), outside = string_of(from, "outside");
-	StaticConfig out{};
-	out.protocol = parse_protocol(string_of(from, "protocol"));
-	out.inside_port = split_endpoint(inside);
-	out.inside = parse6(inside);
-	out.outside_port = split_endpoint(outside);
-	out.outside = parse4(outside);
-	return out;
-}
-
-Timeouts parse_timeouts(const Napi::Object &from)
-{
-	Timeouts out;
-	out.tcp_established = milliseconds_of(from, "tcpEstablished");
-	out.tcp_transitory = milliseconds_of(from, "tcpTransitory");
-	out.tcp_incoming_syn = milliseconds_of(from, "tcpIncomingSyn");
-	out.udp = milliseconds_of(from, "udp");
-	out.icmp = milliseconds_of(from, "icmp");
-	return out;
-}
-
-TranslatorConfig parse_config(const Napi::Object &from)
-{
-	TranslatorConfig out;
-	SessionConfig &session = out.session;
-	Napi::Object timeouts = from.Get("timeouts").As<Napi::Object>();
-	Napi::Object accounting = from.Get("accounting").As<Napi::Object>();
-
-	each(from, "prefixes", [&](Napi::Value one) { session.prefixes.push_back(parse_prefix6(text_of(one))); });
-	each(from, "pools", [&](Napi::Value one) { session.pools.push_back(parse_pool(one.As<Napi::Object>())); });
-	each(from, "static", [&](Napi::Value one) { session.statics.push_back(parse_static(one.As<Napi::Object>())); });
-	session.address_dependent = string_of(from, "filtering") == "address-dependent";
-	session.timeouts = parse_timeouts(timeouts);
-	out.allow_non_global = from.Get("allowNonGlobal").ToBoolean();
-	out.copy_traffic_class = from.Get("copyTrafficClass").ToBoolean();
-	out.lowest_ipv6_mtu = static_cast<uint32_t>(number_of(from, "lowestIpv6Mtu"));
-	each(from, "icmpSourceV4", [&](Napi::Value one) { out.icmp_source4.push_back(parse4(text_of(one))); });
-	each(from, "icmpSourceV6", [&](Napi::Value one) { out.icmp_source6.push_back(parse6(text_of(one))); });
-	out.fragments.memory = static_cast<size_t>(number_of(from, "fragmentMemory"));
-	out.fragments.timeout = milliseconds_of(timeouts, "fragment");
-	out.accounting.prefix_length = static_cast<uint8_t>(number_of(accounting, "prefixLength"));
-	out.accounting.clients = static_cast<uint32_t>(number_of(accounting, "clients"));
-	return out;
-}
 
 ViewFilter parse_filter(const Napi::CallbackInfo &info)
 {
@@ -237,23 +70,27 @@ class Dataplane : public Napi::ObjectWrap<Dataplane> {
 public:
 	static void define(Napi::Env env, Napi::Object exports)
 	{
-		exports.Set("Dataplane", DefineClass(env, "Dataplane",
-						     {
-							     InstanceMethod<&Dataplane::configure>("configure"),
-							     InstanceMethod<&Dataplane::status>("status"),
-							     InstanceMethod<&Dataplane::sessions>("sessions"),
-							     InstanceMethod<&Dataplane::bindings>("bindings"),
-							     InstanceMethod<&Dataplane::drops>("drops"),
-							     InstanceMethod<&Dataplane::clients>("clients"),
-							     InstanceMethod<&Dataplane::close>("close"),
-						     }));
+		exports.Set("Dataplane",
+			    DefineClass(env, "Dataplane",
+					{
+						InstanceMethod<&Dataplane::configure>("configure"),
+						InstanceMethod<&Dataplane::status>("status"),
+						InstanceMethod<&Dataplane::sessions>("sessions"),
+						InstanceMethod<&Dataplane::bindings>("bindings"),
+						InstanceMethod<&Dataplane::drops>("drops"),
+						InstanceMethod<&Dataplane::clients>("clients"),
+						InstanceMethod<&Dataplane::close>("close"),
+					}));
 	}
 
 	explicit Dataplane(const Napi::CallbackInfo &info);
 	~Dataplane() { release(true); }
 
 private:
-	/* A thread must not outlive its environment: on its end the device is kept, as after a kill. */
+	/*
+	 * A thread must not outlive its environment: on its end the device is kept, as after a
+	 * kill.
+	 */
 	static void at_exit(void *self) { static_cast<Dataplane *>(self)->release(true); }
 	void release(bool keep);
 	bool closed(Napi::Env env) const;
@@ -278,7 +115,8 @@ void throw_error(Napi::Env env, const TunError &why)
 	error.ThrowAsJavaScriptException();
 }
 
-Dataplane::Dataplane(const Napi::CallbackInfo &info) : Napi::ObjectWrap<Dataplane>(info), env_(info.Env())
+Dataplane::Dataplane(const Napi::CallbackInfo &info)
+    : Napi::ObjectWrap<Dataplane>(info), env_(info.Env())
 {
 	Napi::Object from = info[0].As<Napi::Object>();
 	TranslatorOptions options;
@@ -288,7 +126,8 @@ Dataplane::Dataplane(const Napi::CallbackInfo &info) : Napi::ObjectWrap<Dataplan
 	options.session_file = string_of(from, "sessionFile");
 	options.max_sessions = static_cast<uint32_t>(number_of(from, "maxSessions"));
 	TunError why;
-	translator_ = Translator::open(options, parse_config(from.Get("config").As<Napi::Object>()), why);
+	translator_ =
+		Translator::open(options, parse_config(from.Get("config").As<Napi::Object>()), why);
 	if (translator_)
 		napi_add_env_cleanup_hook(env_, at_exit, this);
 	else
@@ -358,7 +197,10 @@ Napi::Value Dataplane::sessions(const Napi::CallbackInfo &info)
 		return env.Undefined();
 	Napi::Array out = Napi::Array::New(env);
 	uint32_t count = 0;
-	/* Collected first: the visitor runs under a shard's lock, where no JavaScript object is made. */
+	/*
+	 * Collected first: the visitor runs under a shard's lock, where no JavaScript object is
+	 * made.
+	 */
 	std::vector<SessionView> views;
 	translator_->table().sessions(parse_filter(info), boot_time(),
 				      [&](const SessionView &view) { views.push_back(view); });
@@ -375,7 +217,8 @@ Napi::Value Dataplane::bindings(const Napi::CallbackInfo &info)
 	Napi::Array out = Napi::Array::New(env);
 	uint32_t count = 0;
 	std::vector<BindingView> views;
-	translator_->table().bindings(parse_filter(info), [&](const BindingView &view) { views.push_back(view); });
+	translator_->table().bindings(parse_filter(info),
+				      [&](const BindingView &view) { views.push_back(view); });
 	for (const BindingView &view : views)
 		out.Set(count++, binding_object(env, view));
 	return out;

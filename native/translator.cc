@@ -14,8 +14,8 @@
 
 namespace sixgate {
 
-std::unique_ptr<Translator> Translator::open(const TranslatorOptions &options, const TranslatorConfig &config,
-					     TunError &why)
+std::unique_ptr<Translator> Translator::open(const TranslatorOptions &options,
+					     const TranslatorConfig &config, TunError &why)
 {
 	std::unique_ptr<Translator> translator(new Translator());
 	if (translator->start(options, config, why))
@@ -23,7 +23,8 @@ std::unique_ptr<Translator> Translator::open(const TranslatorOptions &options, c
 	return nullptr;
 }
 
-bool Translator::start(const TranslatorOptions &options, const TranslatorConfig &config, TunError &why)
+bool Translator::start(const TranslatorOptions &options, const TranslatorConfig &config,
+		       TunError &why)
 {
 	SessionOptions sessions;
 	sessions.path = options.session_file;
@@ -45,13 +46,15 @@ bool Translator::start(const TranslatorOptions &options, const TranslatorConfig 
 		why = TunError{errno, "", std::string("eventfd: ") + std::strerror(errno)};
 		return false;
 	}
-	fragments_ = std::make_unique<FragmentCache>(config.fragments, [this](xlat_reason reason, uint32_t packets) {
-		cache_drops_[reason].fetch_add(packets, std::memory_order_relaxed);
-	});
+	fragments_ = std::make_unique<FragmentCache>(
+		config.fragments, [this](xlat_reason reason, uint32_t packets) {
+			cache_drops_[reason].fetch_add(packets, std::memory_order_relaxed);
+		});
 	uint64_t seed = 0;
 	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed))
 		seed = boot_time();
-	shared_.reset(new Shared{*table_, *fragments_, options.threads, options.mtu, seed, {}, {}, {1}});
+	shared_.reset(
+		new Shared{*table_, *fragments_, options.threads, options.mtu, seed, {}, {}, {1}});
 	shared_->config = std::make_shared<const TranslatorConfig>(config);
 	for (unsigned i = 0; i < options.threads; i++)
 		workers_.push_back(std::make_unique<Worker>(*shared_, i, tun_.queue(i), wake_));
@@ -61,7 +64,8 @@ bool Translator::start(const TranslatorOptions &options, const TranslatorConfig 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	for (auto &worker : workers_) {
-		threads_.emplace_back([&worker = *worker](std::stop_token stop) { worker.run(stop); });
+		threads_.emplace_back(
+			[&worker = *worker](std::stop_token stop) { worker.run(stop); });
 		pthread_setname_np(threads_.back().native_handle(), "sixgate");
 	}
 	pthread_sigmask(SIG_SETMASK, &before, nullptr);
@@ -127,7 +131,9 @@ std::vector<uint64_t> Translator::drops() const
 
 std::vector<ClientTotals> Translator::clients(size_t top) const
 {
-	auto less = [](const Ip6 &a, const Ip6 &b) { return std::memcmp(a.bytes, b.bytes, 16) < 0; };
+	auto less = [](const Ip6 &a, const Ip6 &b) {
+		return std::memcmp(a.bytes, b.bytes, 16) < 0;
+	};
 	std::map<Ip6, ClientTotals, decltype(less)> sums(less);
 	for (const auto &worker : workers_) {
 		worker->clients()->visit([&](const ClientTotals &one) {
@@ -147,7 +153,8 @@ std::vector<ClientTotals> Translator::clients(size_t top) const
 	};
 	size_t most = workers_.empty() ? 0 : shared_->config->accounting.clients;
 	size_t count = std::min({top, all.size(), most});
-	std::partial_sort(all.begin(), all.begin() + static_cast<ptrdiff_t>(count), all.end(), more);
+	std::partial_sort(all.begin(), all.begin() + static_cast<ptrdiff_t>(count), all.end(),
+			  more);
 	all.resize(count);
 	return all;
 }

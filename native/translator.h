@@ -29,9 +29,12 @@ struct Traffic {
 
 class Translator {
 public:
-	/* Null with `why` set when the device, the table or the threads cannot be had; nothing is left behind. */
-	static std::unique_ptr<Translator> open(const TranslatorOptions &options, const TranslatorConfig &config,
-						TunError &why);
+	/*
+	 * Null with `why` set when the device, the table or the threads cannot be had; nothing is
+	 * left behind.
+	 */
+	static std::unique_ptr<Translator> open(const TranslatorOptions &options,
+						const TranslatorConfig &config, TunError &why);
 	~Translator() { close(true); }
 
 	ConfigureResult configure(const TranslatorConfig &config);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Packets and bytes per client prefix in a table of fixed size. A client has its place in one of two buckets; when
- * both are full the smallest gives way, and the newcomer inherits its weight but not its numbers (the space-saving
- * rule of Metwally et al.): who sends much stays, and no number shown is too large.
+ * Packets and bytes per client prefix in a table of fixed size. A client has its place in one of
+ * two buckets; when both are full the smallest gives way, and the newcomer inherits its weight but
+ * not its numbers (the space-saving rule of Metwally et al.): who sends much stays, and no number
+ * shown is too large.
  *
  * One thread writes, any thread reads: an entry's sequence is odd while it changes hands.
  */
@@ -30,13 +31,18 @@ class ClientTable {
 public:
 	ClientTable(uint32_t clients, uint8_t prefix_length, uint64_t seed) : seed_(seed)
 	{
-		/* Twice the places: with two choices each, a bucket overflows only when nearly all are taken. */
+		/*
+		 * Twice the places: with two choices each, a bucket overflows only when nearly all
+		 * are taken.
+		 */
 		buckets_ = std::bit_ceil((clients * 2 + WAYS - 1) / WAYS);
 		entries_ = std::make_unique<Entry[]>(static_cast<size_t>(buckets_) * WAYS);
 		for (unsigned i = 0; i < 2; i++) {
 			unsigned bits = prefix_length > 64 * i ? prefix_length - 64u * i : 0;
 			uint64_t mask = bits >= 64 ? ~0ull : bits ? ~0ull << (64 - bits) : 0;
-			mask_[i] = std::endian::native == std::endian::little ? __builtin_bswap64(mask) : mask;
+			mask_[i] = std::endian::native == std::endian::little
+					   ? __builtin_bswap64(mask)
+					   : mask;
 		}
 	}
 
@@ -66,7 +72,10 @@ private:
 		uint64_t inherited = 0;
 		std::atomic<uint32_t> sequence{0}; /* 0: never used */
 
-		uint64_t weight() const { return inherited + packets[0].read() + packets[1].read(); }
+		uint64_t weight() const
+		{
+			return inherited + packets[0].read() + packets[1].read();
+		}
 		bool read(ClientTotals &totals) const;
 		void take(const uint64_t wanted[2]);
 	};
@@ -85,7 +94,8 @@ inline bool ClientTable::Entry::read(ClientTotals &totals) const
 		uint32_t before = sequence.load(std::memory_order_acquire);
 		if (before == 0)
 			return false;
-		uint64_t address[2] = {key[0].load(std::memory_order_relaxed), key[1].load(std::memory_order_relaxed)};
+		uint64_t address[2] = {key[0].load(std::memory_order_relaxed),
+				       key[1].load(std::memory_order_relaxed)};
 		std::memcpy(totals.client.bytes, address, 16);
 		totals.packets_out = packets[0].read();
 		totals.bytes_out = bytes[0].read();

@@ -30,7 +30,8 @@ struct TranslatorConfig {
 };
 
 /* The IPv4 address inside `address`, by the longest prefix that holds it; null when none does. */
-inline const Prefix6 *find_prefix(const SessionConfig &config, const xlat_ip6 &address, xlat_ip4 &inside)
+inline const Prefix6 *find_prefix(const SessionConfig &config, const xlat_ip6 &address,
+				  xlat_ip4 &inside)
 {
 	const Prefix6 *best = nullptr;
 	for (const Prefix6 &prefix : config.prefixes) {
@@ -38,8 +39,8 @@ inline const Prefix6 *find_prefix(const SessionConfig &config, const xlat_ip6 &a
 		std::memcpy(base.b, prefix.address.bytes, 16);
 		if (best && best->length >= prefix.length)
 			continue;
-		if (prefix.length == 96 ? std::memcmp(address.b, base.b, 12) == 0 :
-					  xlat_under_prefix(&address, &base, prefix.length))
+		if (prefix.length == 96 ? std::memcmp(address.b, base.b, 12) == 0
+					: xlat_under_prefix(&address, &base, prefix.length))
 			best = &prefix;
 	}
 	return best && xlat_extract(&address, best->length, &inside) ? best : nullptr;
@@ -50,7 +51,8 @@ inline bool is_pool_address(const SessionConfig &config, uint32_t address)
 {
 	for (const PoolConfig &pool : config.pools)
 		for (const Prefix4 &prefix : pool.addresses)
-			if (prefix.length == 0 || (address ^ prefix.address) >> (32 - prefix.length) == 0)
+			if (prefix.length == 0 ||
+			    (address ^ prefix.address) >> (32 - prefix.length) == 0)
 				return true;
 	return false;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Counters of one packet thread: written by it alone, read by anyone, on cache lines of their own. */
+/* Counters of one packet thread: written by it alone, read by anyone, on cache lines of their own.
+ */
 #pragma once
 
 #include <atomic>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Fragments. The first one names the ports and is translated as any packet; the others take its addresses, before
- * or after it. What needs the whole datagram (ICMP, a UDP datagram without checksum; RFC 6146 3.4) is put together
- * first. The last part splits what must leave in pieces.
+ * Fragments. The first one names the ports and is translated as any packet; the others take its
+ * addresses, before or after it. What needs the whole datagram (ICMP, a UDP datagram without
+ * checksum; RFC 6146 3.4) is put together first. The last part splits what must leave in pieces.
  */
 #include "translator_worker.h"
 
@@ -21,9 +21,10 @@ FragmentKey key_of(const Packet &packet)
 {
 	const xlat_view &view = packet.view;
 	if (view.family == 6)
-		return {to_ip6(xlat_src6(packet.data, &view)), to_ip6(xlat_dst6(packet.data, &view)), view.fragment_id, 0, 6};
-	return {mapped(xlat_src4(packet.data, &view)), mapped(xlat_dst4(packet.data, &view)), view.fragment_id,
-		view.protocol, 4};
+		return {to_ip6(xlat_src6(packet.data, &view)),
+			to_ip6(xlat_dst6(packet.data, &view)), view.fragment_id, 0, 6};
+	return {mapped(xlat_src4(packet.data, &view)), mapped(xlat_dst4(packet.data, &view)),
+		view.fragment_id, view.protocol, 4};
 }
 
 bool without_checksum(const Packet &packet)
@@ -80,7 +81,10 @@ void Worker::reassemble(const Packet &packet, const FragmentKey &key)
 	uint32_t id = view.fragment_id;
 	if (!finish_header(datagram, view) || !load(whole, datagram))
 		return drop(XLAT_BAD_LENGTH);
-	/* It came in fragments, so it may leave in fragments: an IPv4 header without DF (RFC 7915 5.1.1). */
+	/*
+	 * It came in fragments, so it may leave in fragments: an IPv4 header without DF (RFC
+	 * 7915 5.1.1).
+	 */
 	whole.view.has_fragment_header = whole.view.family == 6;
 	whole.view.fragment_id = id;
 	dispatch(whole);
@@ -93,9 +97,11 @@ void Worker::fragment6(Packet &packet)
 	if (packet.view.protocol == XLAT_PROTO_ICMP6)
 		return reassemble(packet, key);
 	if (!packet.view.first) {
-		if (packet.view.protocol != XLAT_PROTO_TCP && packet.view.protocol != XLAT_PROTO_UDP)
+		if (packet.view.protocol != XLAT_PROTO_TCP &&
+		    packet.view.protocol != XLAT_PROTO_UDP)
 			return drop(XLAT_UNKNOWN_PROTOCOL);
-		switch (shared_.fragments.other(key, {packet.data, packet.view.end}, now_, decision)) {
+		switch (shared_.fragments.other(key, {packet.data, packet.view.end}, now_,
+						decision)) {
 		case FragmentFate::TRANSLATE:
 			return forward_fragment6(packet, decision);
 		case FragmentFate::REASSEMBLE:
@@ -132,9 +138,11 @@ void Worker::fragment4(Packet &packet)
 	if (packet.view.protocol == XLAT_PROTO_ICMP)
 		return reassemble(packet, key);
 	if (!packet.view.first) {
-		if (packet.view.protocol != XLAT_PROTO_TCP && packet.view.protocol != XLAT_PROTO_UDP)
+		if (packet.view.protocol != XLAT_PROTO_TCP &&
+		    packet.view.protocol != XLAT_PROTO_UDP)
 			return drop(XLAT_UNKNOWN_PROTOCOL);
-		switch (shared_.fragments.other(key, {packet.data, packet.view.end}, now_, decision)) {
+		switch (shared_.fragments.other(key, {packet.data, packet.view.end}, now_,
+						decision)) {
 		case FragmentFate::TRANSLATE:
 			return forward_fragment4(packet, decision);
 		case FragmentFate::REASSEMBLE:
@@ -176,7 +184,10 @@ void Worker::forward_fragment4(Packet &packet, const FragmentDecision &decision)
 
 namespace {
 
-/* One segment of an IPv4 super-packet, as its sender's hardware would have made it; returns its length. */
+/*
+ * One segment of an IPv4 super-packet, as its sender's hardware would have made it; returns its
+ * length.
+ */
 uint32_t build_segment(const Packet &packet, uint32_t index, uint8_t *out)
 {
 	const xlat_view &view = packet.view;
@@ -215,7 +226,10 @@ uint32_t build_segment(const Packet &packet, uint32_t index, uint8_t *out)
 
 } // namespace
 
-/* A super-packet with DF clear whose segments must be fragmented: its segments leave one by one (RFC 7915 4). */
+/*
+ * A super-packet with DF clear whose segments must be fragmented: its segments leave one by one
+ * (RFC 7915 4).
+ */
 bool Worker::send6_split(Packet &packet, const Tuple6 &six)
 {
 	if (!packet.vnet.partial()) {

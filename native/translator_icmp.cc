@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Loss and its messages: the one way to lose a packet, the ICMP errors we send about it, and the translation of
- * those that others send.
+ * Loss and its messages: the one way to lose a packet, the ICMP errors we send about it, and the
+ * translation of those that others send.
  */
 #include "translator_worker.h"
 
@@ -13,7 +13,8 @@
 namespace sixgate {
 namespace {
 
-/* Errors of our own per second and thread (RFC 4443 2.4 f, RFC 1812 4.3.2.8), and how many at once. */
+/* Errors of our own per second and thread (RFC 4443 2.4 f, RFC 1812 4.3.2.8), and how many at once.
+ */
 constexpr uint32_t ANSWER_RATE = 1000;
 constexpr uint32_t ANSWER_BURST = 100;
 
@@ -43,7 +44,8 @@ bool error_for6(const Packet &packet, xlat_reason why, uint32_t mtu, xlat_icmp &
 /* What the IPv4 sender is told. */
 bool error_for4(const Packet &packet, xlat_reason why, uint32_t mtu, xlat_icmp &error)
 {
-	uint32_t shrink = XLAT_IP6_LEN - XLAT_IP4_LEN + (packet.view.is_fragment ? uint32_t{XLAT_FRAGMENT_LEN} : 0u);
+	uint32_t shrink = XLAT_IP6_LEN - XLAT_IP4_LEN +
+			  (packet.view.is_fragment ? uint32_t{XLAT_FRAGMENT_LEN} : 0u);
 	switch (why) {
 	case XLAT_NO_BINDING:
 		xlat_icmp_set(&error, XLAT_ICMP4_UNREACHABLE, 1, 0);
@@ -68,14 +70,18 @@ bool error_for4(const Packet &packet, xlat_reason why, uint32_t mtu, xlat_icmp &
 	}
 }
 
-/* The address the kernel would send from: connecting a datagram socket asks its routing table and sends nothing. */
+/*
+ * The address the kernel would send from: connecting a datagram socket asks its routing table and
+ * sends nothing.
+ */
 bool kernel_source(int family, const sockaddr *to, socklen_t length, sockaddr_storage &source)
 {
 	int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return false;
 	socklen_t size = sizeof(source);
-	bool known = connect(fd, to, length) == 0 && getsockname(fd, reinterpret_cast<sockaddr *>(&source), &size) == 0;
+	bool known = connect(fd, to, length) == 0 &&
+		     getsockname(fd, reinterpret_cast<sockaddr *>(&source), &size) == 0;
 	close(fd);
 	return known;
 }
@@ -101,8 +107,10 @@ bool Worker::may_answer()
 {
 	Time passed = now_ - answer_refill_;
 	if (passed >= 1000 / ANSWER_BURST) {
-		uint64_t tokens = answer_tokens_ + (passed > 1000 ? 1000 : passed) * ANSWER_RATE / 1000;
-		answer_tokens_ = static_cast<uint32_t>(tokens < ANSWER_BURST ? tokens : ANSWER_BURST);
+		uint64_t tokens =
+			answer_tokens_ + (passed > 1000 ? 1000 : passed) * ANSWER_RATE / 1000;
+		answer_tokens_ =
+			static_cast<uint32_t>(tokens < ANSWER_BURST ? tokens : ANSWER_BURST);
 		answer_refill_ = now_;
 	}
 	if (answer_tokens_ == 0) {
@@ -168,7 +176,8 @@ void Worker::answer4(const Packet &packet, const xlat_icmp &error)
 	bool inside = is_pool_address(config_->session, xlat_ip4_host(sender));
 	xlat_ip4 addressed = xlat_dst4(packet.data, &packet.view);
 	xlat_ip4 source = inside ? addressed : source4(sender, addressed);
-	if (xlat_answer4(packet.data, &packet.view, &error, source, next_id(1), out, &length) != XLAT_OK)
+	if (xlat_answer4(packet.data, &packet.view, &error, source, next_id(1), out, &length) !=
+	    XLAT_OK)
 		return;
 	if (!inside)
 		return emit(out, length, VnetHeader{});
@@ -176,7 +185,8 @@ void Worker::answer4(const Packet &packet, const xlat_icmp &error)
 	receive(out, length, VnetHeader{});
 }
 
-/* An ICMPv6 error about a packet from the IPv4 side to a client (RFC 6146 3.5.3 end, RFC 5508 4). */
+/* An ICMPv6 error about a packet from the IPv4 side to a client (RFC 6146 3.5.3 end, RFC 5508 4).
+ */
 void Worker::error6(Packet &packet)
 {
 	xlat_view embedded;
@@ -190,7 +200,8 @@ void Worker::error6(Packet &packet)
 	bool icmp = is_icmp(embedded);
 	xlat_ip6 inner_source = xlat_src6(packet.data, &embedded);
 	xlat_ip6 destination = xlat_dst6(packet.data, &packet.view);
-	Tuple6 tuple{to_ip6(xlat_dst6(packet.data, &embedded)), to_ip6(inner_source), xlat_host16(embedded.dst_port),
+	Tuple6 tuple{to_ip6(xlat_dst6(packet.data, &embedded)), to_ip6(inner_source),
+		     xlat_host16(embedded.dst_port),
 		     icmp ? uint16_t{0} : xlat_host16(embedded.src_port)};
 	if (!xlat_ip6_equal(&inner_source, &destination))
 		return drop(XLAT_ICMP_NO_SESSION);
@@ -228,13 +239,15 @@ void Worker::error4(Packet &packet)
 	if (!why)
 		why = xlat_check_inner(&embedded);
 	xlat_ip4 destination = xlat_dst4(packet.data, &packet.view);
-	if (!why && (!embedded.has_ports || !xlat_ip4_equal(xlat_src4(packet.data, &embedded), destination)))
+	if (!why && (!embedded.has_ports ||
+		     !xlat_ip4_equal(xlat_src4(packet.data, &embedded), destination)))
 		why = XLAT_ICMP_NO_SESSION;
 	if (why)
 		return drop(why);
 	bool icmp = is_icmp(embedded);
 	Tuple4 tuple{xlat_ip4_host(destination), xlat_ip4_host(xlat_dst4(packet.data, &embedded)),
-		     xlat_host16(embedded.src_port), icmp ? uint16_t{0} : xlat_host16(embedded.dst_port)};
+		     xlat_host16(embedded.src_port),
+		     icmp ? uint16_t{0} : xlat_host16(embedded.dst_port)};
 	Verdict verdict = shared_.table.error46(protocol_of(embedded), tuple, now_);
 	if (verdict.reason)
 		return drop(verdict.reason);
@@ -247,8 +260,8 @@ void Worker::error4(Packet &packet)
 		return drop(XLAT_NOT_OUR_PREFIX);
 	xlat_ip6 base = from_ip6(prefix->address);
 	xlat_tuple6 to{xlat_embed(&base, prefix->length, router), client, {0}, {0}, 0};
-	if (!config_->allow_non_global && xlat_is_well_known(&to.src) && xlat_is_non_global4(router) &&
-	    !source6(client, to.src))
+	if (!config_->allow_non_global && xlat_is_well_known(&to.src) &&
+	    xlat_is_non_global4(router) && !source6(client, to.src))
 		return drop(XLAT_NON_GLOBAL_IPV4);
 	xlat_tuple6 inner = outward6(verdict.six, icmp);
 	xlat_params params = params_for(packet);

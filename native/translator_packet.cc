@@ -10,8 +10,9 @@ namespace sixgate {
 namespace {
 
 /*
- * A sender that leaves a checksum to the hardware names where it starts. When that is not the upper layer this
- * packet is parsed to (a tunnel inside UDP), it is completed here and what is left is an ordinary packet.
+ * A sender that leaves a checksum to the hardware names where it starts. When that is not the upper
+ * layer this packet is parsed to (a tunnel inside UDP), it is completed here and what is left is an
+ * ordinary packet.
  */
 void complete_foreign_checksum(Packet &packet)
 {
@@ -23,7 +24,8 @@ void complete_foreign_checksum(Packet &packet)
 	if (field + 2 > packet.view.end)
 		return;
 	uint8_t *start = packet.data + vnet.csum_start;
-	xlat_store16(packet.data + field, xlat_full_checksum(start, packet.view.end - vnet.csum_start, 0));
+	xlat_store16(packet.data + field,
+		     xlat_full_checksum(start, packet.view.end - vnet.csum_start, 0));
 }
 
 } // namespace
@@ -75,7 +77,8 @@ xlat_reason Worker::check6(const Packet &packet, xlat_ip4 &remote) const
 		return XLAT_HAIRPIN_LOOP;
 	if (xlat_is_illegal4(remote))
 		return XLAT_ILLEGAL_DESTINATION;
-	if (!config_->allow_non_global && xlat_is_well_known(&destination) && xlat_is_non_global4(remote))
+	if (!config_->allow_non_global && xlat_is_well_known(&destination) &&
+	    xlat_is_non_global4(remote))
 		return XLAT_NON_GLOBAL_IPV4;
 	return XLAT_OK;
 }
@@ -93,7 +96,8 @@ void Worker::from6(Packet &packet)
 	if (XLAT_UNLIKELY(view.kind == XLAT_KIND_ICMP_ERROR))
 		return error6(packet);
 	if (XLAT_UNLIKELY(!view.has_ports))
-		return refuse(packet, is_icmp(view) ? XLAT_ICMP_UNTRANSLATABLE : XLAT_UNKNOWN_PROTOCOL);
+		return refuse(packet,
+			      is_icmp(view) ? XLAT_ICMP_UNTRANSLATABLE : XLAT_UNKNOWN_PROTOCOL);
 	Verdict verdict = admit6(packet);
 	if (XLAT_UNLIKELY(verdict.reason))
 		return refuse(packet, verdict.reason);
@@ -104,7 +108,8 @@ Verdict Worker::admit6(const Packet &packet)
 {
 	const xlat_view &view = packet.view;
 	Tuple6 tuple{to_ip6(xlat_src6(packet.data, &view)), to_ip6(xlat_dst6(packet.data, &view)),
-		     xlat_host16(view.src_port), is_icmp(view) ? uint16_t{0} : xlat_host16(view.dst_port)};
+		     xlat_host16(view.src_port),
+		     is_icmp(view) ? uint16_t{0} : xlat_host16(view.dst_port)};
 	Facts facts{protocol_of(view), view.tcp_flags, packet.segments(), packet.wire_bytes()};
 	return shared_.table.outbound(tuple, facts, now_);
 }
@@ -120,7 +125,8 @@ xlat_params Worker::params_for(const Packet &packet) const
 {
 	xlat_params params;
 	xlat_params_init(&params);
-	/* The kernel takes one off before the TUN device and one behind it; the gateway is one hop. */
+	/* The kernel takes one off before the TUN device and one behind it; the gateway is one hop.
+	 */
 	params.hop_adjust = 1;
 	params.copy_traffic_class = config_->copy_traffic_class;
 	params.amend_udp_zero = true; /* RFC 6146 3.4 */
@@ -186,7 +192,10 @@ bool Worker::send4(Packet &packet, const Tuple4 &four, const Tuple6 &six, uint16
 	return true;
 }
 
-/* The finished IPv4 packet is for another client: it enters again as if it had come from outside (RFC 6146 3.8). */
+/*
+ * The finished IPv4 packet is for another client: it enters again as if it had come from outside
+ * (RFC 6146 3.8).
+ */
 void Worker::hairpin(Packet &packet, const xlat_edit &edit)
 {
 	VnetHeader vnet = vnet_after(packet, edit);
@@ -220,7 +229,8 @@ void Worker::from4(Packet &packet)
 	if (XLAT_UNLIKELY(view.kind == XLAT_KIND_ICMP_ERROR))
 		return error4(packet);
 	if (XLAT_UNLIKELY(!view.has_ports))
-		return refuse(packet, is_icmp(view) ? XLAT_ICMP_UNTRANSLATABLE : XLAT_UNKNOWN_PROTOCOL);
+		return refuse(packet,
+			      is_icmp(view) ? XLAT_ICMP_UNTRANSLATABLE : XLAT_UNKNOWN_PROTOCOL);
 	Verdict verdict = admit4(packet);
 	if (XLAT_UNLIKELY(verdict.held))
 		return;
@@ -232,10 +242,11 @@ void Worker::from4(Packet &packet)
 Verdict Worker::admit4(const Packet &packet)
 {
 	const xlat_view &view = packet.view;
-	Tuple4 tuple{xlat_ip4_host(xlat_dst4(packet.data, &view)), xlat_ip4_host(xlat_src4(packet.data, &view)),
-		     xlat_host16(view.dst_port), is_icmp(view) ? uint16_t{0} : xlat_host16(view.src_port)};
-	Facts facts{protocol_of(view), view.tcp_flags, packet.segments(), packet.wire_bytes(), packet.data,
-		    packet.view.end};
+	Tuple4 tuple{xlat_ip4_host(xlat_dst4(packet.data, &view)),
+		     xlat_ip4_host(xlat_src4(packet.data, &view)), xlat_host16(view.dst_port),
+		     is_icmp(view) ? uint16_t{0} : xlat_host16(view.src_port)};
+	Facts facts{protocol_of(view),   view.tcp_flags, packet.segments(),
+		    packet.wire_bytes(), packet.data,    packet.view.end};
 	return shared_.table.inbound(tuple, facts, now_);
 }
 
@@ -246,7 +257,8 @@ bool Worker::send6(Packet &packet, const Tuple6 &six, uint16_t delta)
 	xlat_edit edit;
 
 	xlat_ip4 source = xlat_src4(packet.data, &packet.view);
-	if (!config_->allow_non_global && xlat_is_well_known(&to.src) && xlat_is_non_global4(source)) {
+	if (!config_->allow_non_global && xlat_is_well_known(&to.src) &&
+	    xlat_is_non_global4(source)) {
 		refuse(packet, XLAT_NON_GLOBAL_IPV4);
 		return false;
 	}

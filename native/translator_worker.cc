@@ -28,9 +28,10 @@ Time boot_time()
 }
 
 Worker::Worker(Shared &shared, unsigned index, int queue, int wake)
-	: shared_(shared), index_(index), queue_(queue), wake_(wake), answer_tokens_(0),
-	  memory_(new uint8_t[PACKET_HEADROOM + PACKET_MAX]), answer_memory_(new uint8_t[PACKET_HEADROOM + XLAT_ANSWER_MAX]),
-	  buffer_(memory_.get() + PACKET_HEADROOM)
+    : shared_(shared), index_(index), queue_(queue), wake_(wake), answer_tokens_(0),
+      memory_(new uint8_t[PACKET_HEADROOM + PACKET_MAX]),
+      answer_memory_(new uint8_t[PACKET_HEADROOM + XLAT_ANSWER_MAX]),
+      buffer_(memory_.get() + PACKET_HEADROOM)
 {
 	if (getrandom(&ip4_id_, sizeof(ip4_id_), GRND_NONBLOCK) != sizeof(ip4_id_))
 		ip4_id_ = static_cast<uint16_t>(shared.seed >> (index % 48));
@@ -58,7 +59,8 @@ void Worker::refresh()
 	if (clients_ && accounting_ == config_->accounting)
 		return;
 	accounting_ = config_->accounting;
-	auto table = std::make_shared<ClientTable>(accounting_.clients, accounting_.prefix_length, shared_.seed);
+	auto table = std::make_shared<ClientTable>(accounting_.clients, accounting_.prefix_length,
+						   shared_.seed);
 	std::lock_guard guard(clients_lock_);
 	clients_ = std::move(table);
 }
@@ -105,7 +107,8 @@ Time Worker::tick()
 	bool more = false;
 	for (unsigned shard = index_; shard < SHARDS; shard += shared_.workers) {
 		Event events[TICK_EVENTS];
-		TickResult result = shared_.table.tick(shard, now_, TICK_BUDGET, events, TICK_EVENTS);
+		TickResult result =
+			shared_.table.tick(shard, now_, TICK_BUDGET, events, TICK_EVENTS);
 		for (size_t i = 0; i < result.events; i++)
 			handle(events[i]);
 		more |= result.more;

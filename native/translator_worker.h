@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * One packet thread. A packet is read into one buffer, translated where it lies and written from there; the vnet
- * header, the new IP header and the payload are always contiguous.
+ * One packet thread. A packet is read into one buffer, translated where it lies and written from
+ * there; the vnet header, the new IP header and the payload are always contiguous.
  *
  *   receive → parse → from6 / from4 → session → plan → apply → emit
  */
@@ -32,7 +32,10 @@ struct Shared {
 	uint32_t mtu;
 	uint64_t seed;
 
-	/* The configuration and its number; the number is read for each batch, the pointer only when it changed. */
+	/*
+	 * The configuration and its number; the number is read for each batch, the pointer only
+	 * when it changed.
+	 */
 	std::mutex lock;
 	std::shared_ptr<const TranslatorConfig> config;
 	std::atomic<uint64_t> generation{1};
@@ -147,11 +150,15 @@ inline xlat_ip6 from_ip6(const Ip6 &from)
 	return to;
 }
 
-/* The flow as the packets of one direction show it. An ICMP query's identifier stands in both port fields. */
+/*
+ * The flow as the packets of one direction show it. An ICMP query's identifier stands in both port
+ * fields.
+ */
 inline xlat_tuple4 outward4(const Tuple4 &four, bool icmp, uint16_t delta)
 {
 	uint16_t remote_port = icmp ? four.pool_port : four.remote_port;
-	return {xlat_ip4_of(four.pool), xlat_ip4_of(four.remote), xlat_be16(four.pool_port), xlat_be16(remote_port), delta};
+	return {xlat_ip4_of(four.pool), xlat_ip4_of(four.remote), xlat_be16(four.pool_port),
+		xlat_be16(remote_port), delta};
 }
 
 inline xlat_tuple4 inward4(const Tuple4 &four, bool icmp)
@@ -163,7 +170,8 @@ inline xlat_tuple4 inward4(const Tuple4 &four, bool icmp)
 inline xlat_tuple6 inward6(const Tuple6 &six, bool icmp, uint16_t delta)
 {
 	uint16_t server_port = icmp ? six.client_port : six.server_port;
-	return {from_ip6(six.server), from_ip6(six.client), xlat_be16(server_port), xlat_be16(six.client_port), delta};
+	return {from_ip6(six.server), from_ip6(six.client), xlat_be16(server_port),
+		xlat_be16(six.client_port), delta};
 }
 
 inline xlat_tuple6 outward6(const Tuple6 &six, bool icmp)
@@ -179,9 +187,9 @@ inline bool is_icmp(const xlat_view &view)
 
 inline Protocol protocol_of(const xlat_view &view)
 {
-	return view.protocol == XLAT_PROTO_TCP ? Protocol::TCP :
-	       view.protocol == XLAT_PROTO_UDP ? Protocol::UDP :
-						 Protocol::ICMP;
+	return view.protocol == XLAT_PROTO_TCP   ? Protocol::TCP
+	       : view.protocol == XLAT_PROTO_UDP ? Protocol::UDP
+						 : Protocol::ICMP;
 }
 
 } // namespace sixgate

@@ -45,7 +45,8 @@ int Tun::attach(const TunOptions &options, TunError &why)
 	}
 	ifreq request{};
 	std::strncpy(request.ifr_name, options.name.c_str(), IFNAMSIZ - 1);
-	request.ifr_flags = static_cast<short>(IFF_TUN | IFF_NO_PI | IFF_MULTI_QUEUE | IFF_VNET_HDR);
+	request.ifr_flags =
+		static_cast<short>(IFF_TUN | IFF_NO_PI | IFF_MULTI_QUEUE | IFF_VNET_HDR);
 	int size = header_size;
 	if (ioctl(fd, TUNSETIFF, &request) == 0 && ioctl(fd, TUNSETVNETHDRSZ, &size) == 0)
 		return fd;
@@ -82,7 +83,8 @@ bool Tun::configure_link(const TunOptions &options, TunError &why)
 	::close(control);
 	if (done)
 		return true;
-	return fail(why, error, code_of(error), options.name + ": " + step + ": " + std::strerror(error));
+	return fail(why, error, code_of(error),
+		    options.name + ": " + step + ": " + std::strerror(error));
 }
 
 bool Tun::open(const TunOptions &options, TunError &why)
@@ -104,7 +106,8 @@ bool Tun::open(const TunOptions &options, TunError &why)
 			break;
 	}
 	if (ioctl(queues_[0], TUNSETPERSIST, 1) != 0) {
-		fail(why, errno, code_of(errno), options.name + ": persist: " + std::strerror(errno));
+		fail(why, errno, code_of(errno),
+		     options.name + ": persist: " + std::strerror(errno));
 		close(false);
 		return false;
 	}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The TUN device: persistent, one queue per packet thread, each packet led by a virtio-net header so that
- * super-packets and unfinished checksums cross as they are.
+ * The TUN device: persistent, one queue per packet thread, each packet led by a virtio-net header
+ * so that super-packets and unfinished checksums cross as they are.
  */
 #pragma once
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The virtio-net header in front of every packet of the TUN device (virtio 1.2, section 5.1.6).
- * <linux/virtio_net.h> is not C++. Fields are in the byte order of the host, as TUN has them by default.
+ * <linux/virtio_net.h> is not C++. Fields are in the byte order of the host, as TUN has them by
+ * default.
  */
 #pragma once
 
@@ -10,7 +11,13 @@
 namespace sixgate {
 
 enum : uint8_t { VNET_NEEDS_CSUM = 1, VNET_DATA_VALID = 2 };
-enum : uint8_t { VNET_GSO_NONE = 0, VNET_GSO_TCPV4 = 1, VNET_GSO_TCPV6 = 4, VNET_GSO_UDP_L4 = 5, VNET_GSO_ECN = 0x80 };
+enum : uint8_t {
+	VNET_GSO_NONE = 0,
+	VNET_GSO_TCPV4 = 1,
+	VNET_GSO_TCPV6 = 4,
+	VNET_GSO_UDP_L4 = 5,
+	VNET_GSO_ECN = 0x80
+};
 
 struct VnetHeader {
 	uint8_t flags;

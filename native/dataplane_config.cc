@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+/* From a JavaScript object to the configuration of the packet threads. */
+#include "dataplane_config.h"
+
+#include "dataplane_text.h"
+
+namespace sixgate {
+
+std::string string_of(const Napi::Object &object, const char *key)
+{
+	return object.Get(key).ToString().Utf8Value();
+}
+
+double number_of(const Napi::Object &object, const char *key)
+{
+	return object.Get(key).ToNumber().DoubleValue();
+}
+
+namespace {
+
+Time milliseconds_of(const Napi::Object &object, const char *key)
+{
+	return static_cast<Time>(number_of(object, key) * 1000);
+}
+
+template <typename Visit> void each(const Napi::Object &object, const char *key, Visit visit)
+{
+	Napi::Array list = object.Get(key).As<Napi::Array>();
+	for (uint32_t i = 0; i < list.Length(); i++)
+		visit(list.Get(i));
+}
+
+std::string text_of(const Napi::Value &value)
+{
+	return value.ToString().Utf8Value();
+}
+
+PoolConfig parse_pool(const Napi::Object &from)
+{
+	PoolConfig pool;
+	each(from, "addresses",
+	     [&](Napi::Value one) { pool.addresses.push_back(parse_prefix4(text_of(one))); });
+	each(from, "clients",
+	     [&](Napi::Value one) { pool.clients.push_back(parse_prefix6(text_of(one))); });
+	pool.first_port = static_cast<uint16_t>(number_of(from, "firstPort"));
+	pool.last_port = static_cast<uint16_t>(number_of(from, "lastPort"));
+	return pool;
+}
+
+StaticConfig parse_static(const Napi::Object &from)
+{
+	std::string inside = string_of(from, "inside"), outside = string_of(from, "outside");
+	StaticConfig out{};
+	out.protocol = parse_protocol(string_of(from, "protocol"));
+	out.inside_port = split_endpoint(inside);
+	out.inside = parse6(inside);
+	out.outside_port = split_endpoint(outside);
+	out.outside = parse4(outside);
+	return out;
+}
+
+Timeouts parse_timeouts(const Napi::Object &from)
+{
+	Timeouts out;
+	out.tcp_established = milliseconds_of(from, "tcpEstablished");
+	out.tcp_transitory = milliseconds_of(from, "tcpTransitory");
+	out.tcp_incoming_syn = milliseconds_of(from, "tcpIncomingSyn");
+	out.udp = milliseconds_of(from, "udp");
+	out.icmp = milliseconds_of(from, "icmp");
+	return out;
+}
+
+} // namespace
+
+TranslatorConfig parse_config(const Napi::Object &from)
+{
+	TranslatorConfig out;
+	SessionConfig &session = out.session;
+	Napi::Object timeouts = from.Get("timeouts").As<Napi::Object>();
+	Napi::Object accounting = from.Get("accounting").As<Napi::Object>();
+
+	each(from, "prefixes",
+	     [&](Napi::Value one) { session.prefixes.push_back(parse_prefix6(text_of(one))); });
+	each(from, "pools",
+	     [&](Napi::Value one) { session.pools.push_back(parse_pool(one.As<Napi::Object>())); });
+	each(from, "static", [&](Napi::Value one) {
+		session.statics.push_back(parse_static(one.As<Napi::Object>()));
+	});
+	session.address_dependent = string_of(from, "filtering") == "address-dependent";
+	session.timeouts = parse_timeouts(timeouts);
+	out.allow_non_global = from.Get("allowNonGlobal").ToBoolean();
+	out.copy_traffic_class = from.Get("copyTrafficClass").ToBoolean();
+	out.lowest_ipv6_mtu = static_cast<uint32_t>(number_of(from, "lowestIpv6Mtu"));
+	each(from, "icmpSourceV4",
+	     [&](Napi::Value one) { out.icmp_source4.push_back(parse4(text_of(one))); });
+	each(from, "icmpSourceV6",
+	     [&](Napi::Value one) { out.icmp_source6.push_back(parse6(text_of(one))); });
+	out.fragments.memory = static_cast<size_t>(number_of(from, "fragmentMemory"));
+	out.fragments.timeout = milliseconds_of(timeouts, "fragment");
+	out.accounting.prefix_length = static_cast<uint8_t>(number_of(accounting, "prefixLength"));
+	out.accounting.clients = static_cast<uint32_t>(number_of(accounting, "clients"));
+	return out;
+}
+
+} // namespace sixgate
