@@ -247,7 +247,7 @@ export class LinuxSystem implements System {
     let closed = false
     const children = [
       spawn('ip', ['monitor', 'link', 'address', 'route', 'rule'], { package: IP_PACKAGE, onLine: onChange }),
-      spawn('nft', ['monitor', 'destroy', 'tables'], { package: 'nftables', onLine: onChange }),
+      spawn('nft', ['monitor', 'tables'], { package: 'nftables', onLine: onChange }),
     ]
     for (const child of children) {
       child.exited.then((exit) => {
