@@ -66,6 +66,40 @@ Napi::Object binding_object(Napi::Env env, const BindingView &view)
 	return out;
 }
 
+/* "address:port", "[address]:port", or the address of what has no port. */
+std::string place(const PacketSummary &packet, const uint8_t *address, uint16_t port)
+{
+	Ip6 six;
+	std::memcpy(six.bytes, address, 16);
+	uint32_t four = xlat_get32(address);
+	if (!packet.has_ports)
+		return packet.family == 6 ? text6(six) : packet.family == 4 ? text4(four) : "";
+	return packet.family == 6 ? endpoint6(six, port) : endpoint4(four, port);
+}
+
+Napi::Object packet_object(Napi::Env env, const PacketSummary &packet)
+{
+	Napi::Object out = Napi::Object::New(env);
+	out.Set("family", packet.family);
+	out.Set("source", place(packet, packet.source, packet.source_port));
+	out.Set("destination", place(packet, packet.destination, packet.destination_port));
+	out.Set("protocol", packet.protocol);
+	out.Set("length", packet.length);
+	return out;
+}
+
+Napi::Array lost_array(Napi::Env env, const std::vector<LostPacket> &lost, xlat_reason why)
+{
+	Napi::Array out = Napi::Array::New(env, lost.size());
+	for (uint32_t i = 0; i < lost.size(); i++) {
+		Napi::Object one = packet_object(env, lost[i].packet);
+		one.Set("time", static_cast<double>(lost[i].time) / 1000);
+		one.Set("step", step_name(step_of(why)));
+		out.Set(i, one);
+	}
+	return out;
+}
+
 class Dataplane : public Napi::ObjectWrap<Dataplane> {
 public:
 	static void define(Napi::Env env, Napi::Object exports)
@@ -238,6 +272,8 @@ Napi::Value Dataplane::drops(const Napi::CallbackInfo &info)
 		one.Set("sentence", row->sentence);
 		one.Set("rfc", row->rfc);
 		one.Set("packets", static_cast<double>(drops[reason]));
+		xlat_reason why = static_cast<xlat_reason>(reason);
+		one.Set("last", lost_array(env, translator_->lost(why), why));
 		out.Set(reason - 1, one);
 	}
 	return out;

@@ -112,9 +112,10 @@ struct FragmentCache::Impl {
 	void give_up(Map::iterator at, enum xlat_reason why)
 	{
 		uint32_t packets = at->second.packets();
+		FragmentKey key = at->first;
 		end(at);
 		if (packets)
-			drop(why, packets);
+			drop(why, packets, key);
 	}
 
 	/** Makes room by ending the oldest; `keep` is the datagram at work. */
@@ -188,12 +189,12 @@ struct FragmentCache::Impl {
 
 	std::vector<uint8_t> add(const FragmentKey &key, Datagram &datagram,
 				 const FragmentPiece &piece);
-	std::vector<uint8_t> poison(Datagram &datagram);
+	std::vector<uint8_t> poison(const FragmentKey &key, Datagram &datagram);
 };
 
-std::vector<uint8_t> FragmentCache::Impl::poison(Datagram &datagram)
+std::vector<uint8_t> FragmentCache::Impl::poison(const FragmentKey &key, Datagram &datagram)
 {
-	drop(XLAT_FRAGMENT_OVERLAP, datagram.packets() + 1);
+	drop(XLAT_FRAGMENT_OVERLAP, datagram.packets() + 1, key);
 	datagram.phase = Phase::POISONED;
 	datagram.pieces.clear();
 	datagram.header.clear();
@@ -209,7 +210,7 @@ std::vector<uint8_t> FragmentCache::Impl::add(const FragmentKey &key, Datagram &
 			       [&](const Piece &p) { return p.offset >= piece.offset; });
 	if (at != pieces.end() && at->offset == piece.offset && at->end() == end &&
 	    at->last == !piece.more) {
-		drop(XLAT_FRAGMENT_OVERLAP, 1);
+		drop(XLAT_FRAGMENT_OVERLAP, 1, key);
 		return {};
 	}
 	bool overlaps = (at != pieces.begin() && std::prev(at)->end() > piece.offset) ||
@@ -219,10 +220,10 @@ std::vector<uint8_t> FragmentCache::Impl::add(const FragmentKey &key, Datagram &
 	bool crooked = piece.payload.empty() || (piece.more && piece.payload.size() % 8) ||
 		       end > MAX_PAYLOAD;
 	if (overlaps || crooked)
-		return poison(datagram);
+		return poison(key, datagram);
 	if (pieces.size() >= MAX_PIECES ||
 	    !charge_bytes(datagram, piece.payload.size() + piece.header.size())) {
-		drop(XLAT_FRAGMENT_MEMORY, 1);
+		drop(XLAT_FRAGMENT_MEMORY, 1, key);
 		give_up(map.find(key), XLAT_FRAGMENT_MEMORY);
 		return {};
 	}
@@ -276,7 +277,7 @@ FragmentFate FragmentCache::other(const FragmentKey &key, std::span<const uint8_
 		return FragmentFate::REASSEMBLE;
 	if (!datagram || datagram->waiting.size() >= MAX_PIECES ||
 	    !impl_->charge_bytes(*datagram, packet.size())) {
-		impl_->drop(XLAT_FRAGMENT_MEMORY, 1);
+		impl_->drop(XLAT_FRAGMENT_MEMORY, 1, key);
 		return FragmentFate::DROPPED;
 	}
 	datagram->waiting.emplace_back(packet.begin(), packet.end());
@@ -318,7 +319,7 @@ std::vector<uint8_t> FragmentCache::reassemble(const FragmentKey &key, const Fra
 	Datagram *datagram = impl_->entry(key, Phase::ASSEMBLING, now);
 	if (datagram && datagram->phase == Phase::ASSEMBLING)
 		return impl_->add(key, *datagram, piece);
-	impl_->drop(datagram ? XLAT_FRAGMENT_OVERLAP : XLAT_FRAGMENT_MEMORY, 1);
+	impl_->drop(datagram ? XLAT_FRAGMENT_OVERLAP : XLAT_FRAGMENT_MEMORY, 1, key);
 	return {};
 }
 

@@ -58,7 +58,8 @@ struct FragmentOptions {
  * Counts the packets that the cache itself gave up: XLAT_FRAGMENT_MEMORY, XLAT_FRAGMENT_TIMEOUT or
  * XLAT_FRAGMENT_OVERLAP. Called under the cache's lock.
  */
-using FragmentDrop = std::function<void(enum xlat_reason reason, uint32_t packets)>;
+using FragmentDrop =
+	std::function<void(enum xlat_reason reason, uint32_t packets, const FragmentKey &key)>;
 
 /**
  * A fragment for reassembly. `offset` in bytes; `header` is what goes before the payload when it

@@ -47,8 +47,11 @@ bool Translator::start(const TranslatorOptions &options, const TranslatorConfig 
 		return false;
 	}
 	fragments_ = std::make_unique<FragmentCache>(
-		config.fragments, [this](xlat_reason reason, uint32_t packets) {
+		config.fragments,
+		[this](xlat_reason reason, uint32_t packets, const FragmentKey &key) {
 			cache_drops_[reason].fetch_add(packets, std::memory_order_relaxed);
+			/* Under the cache's lock: one writer. */
+			cache_lost_.note(reason, boot_time(), key);
 		});
 	uint64_t seed = 0;
 	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed))
@@ -127,6 +130,19 @@ std::vector<uint64_t> Translator::drops() const
 			sum[reason] += worker->counters().drops[reason].read();
 	}
 	return sum;
+}
+
+std::vector<LostPacket> Translator::lost(xlat_reason why) const
+{
+	std::vector<LostPacket> all;
+	cache_lost_.read(why, all);
+	for (const auto &worker : workers_)
+		worker->lost().read(why, all);
+	std::stable_sort(all.begin(), all.end(),
+			 [](const auto &a, const auto &b) { return a.time < b.time; });
+	if (all.size() > LOST_KEPT)
+		all.erase(all.begin(), all.end() - LOST_KEPT);
+	return all;
 }
 
 std::vector<ClientTotals> Translator::clients(size_t top) const

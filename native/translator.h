@@ -46,6 +46,8 @@ public:
 	Traffic traffic() const;
 	/* By enum xlat_reason. */
 	std::vector<uint64_t> drops() const;
+	/* The last packets lost for this reason, the newest at the end. */
+	std::vector<LostPacket> lost(xlat_reason why) const;
 	/* The clients that moved most bytes, those first. */
 	std::vector<ClientTotals> clients(size_t top) const;
 
@@ -56,6 +58,7 @@ private:
 	Tun tun_;
 	std::unique_ptr<SessionTable> table_;
 	std::atomic<uint64_t> cache_drops_[XLAT_REASON_COUNT] = {};
+	LostLog cache_lost_;
 	std::unique_ptr<FragmentCache> fragments_;
 	std::unique_ptr<Shared> shared_;
 	std::vector<std::unique_ptr<Worker>> workers_;

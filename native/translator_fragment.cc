@@ -80,7 +80,7 @@ void Worker::reassemble(const Packet &packet, const FragmentKey &key)
 	Packet whole;
 	uint32_t id = view.fragment_id;
 	if (!finish_header(datagram, view) || !load(whole, datagram))
-		return drop(XLAT_BAD_LENGTH);
+		return drop(packet, XLAT_BAD_LENGTH);
 	/*
 	 * It came in fragments, so it may leave in fragments: an IPv4 header without DF (RFC
 	 * 7915 5.1.1).
@@ -99,7 +99,7 @@ void Worker::fragment6(Packet &packet)
 	if (!packet.view.first) {
 		if (packet.view.protocol != XLAT_PROTO_TCP &&
 		    packet.view.protocol != XLAT_PROTO_UDP)
-			return drop(XLAT_UNKNOWN_PROTOCOL);
+			return drop(packet, XLAT_UNKNOWN_PROTOCOL);
 		switch (shared_.fragments.other(key, {packet.data, packet.view.end}, now_,
 						decision)) {
 		case FragmentFate::TRANSLATE:
@@ -112,10 +112,12 @@ void Worker::fragment6(Packet &packet)
 		}
 	}
 	if (!packet.view.has_ports)
-		return drop(XLAT_UNKNOWN_PROTOCOL, 1 + shared_.fragments.withdraw(key).size());
+		return drop(packet, XLAT_UNKNOWN_PROTOCOL,
+			    1 + shared_.fragments.withdraw(key).size());
 	Verdict verdict = admit6(packet);
 	if (verdict.reason) {
-		drop(verdict.reason, shared_.fragments.withdraw(key).size());
+		if (uint64_t waiting = shared_.fragments.withdraw(key).size())
+			drop(packet, verdict.reason, waiting);
 		return refuse(packet, verdict.reason);
 	}
 	decision = {protocol_of(packet.view), verdict.six, verdict.four, verdict.session, 0};
@@ -140,7 +142,7 @@ void Worker::fragment4(Packet &packet)
 	if (!packet.view.first) {
 		if (packet.view.protocol != XLAT_PROTO_TCP &&
 		    packet.view.protocol != XLAT_PROTO_UDP)
-			return drop(XLAT_UNKNOWN_PROTOCOL);
+			return drop(packet, XLAT_UNKNOWN_PROTOCOL);
 		switch (shared_.fragments.other(key, {packet.data, packet.view.end}, now_,
 						decision)) {
 		case FragmentFate::TRANSLATE:
@@ -153,7 +155,8 @@ void Worker::fragment4(Packet &packet)
 		}
 	}
 	if (!packet.view.has_ports)
-		return drop(XLAT_UNKNOWN_PROTOCOL, 1 + shared_.fragments.withdraw(key).size());
+		return drop(packet, XLAT_UNKNOWN_PROTOCOL,
+			    1 + shared_.fragments.withdraw(key).size());
 	if (without_checksum(packet)) {
 		std::vector<std::vector<uint8_t>> waiting = shared_.fragments.withdraw(key);
 		reassemble(packet, key);
@@ -166,7 +169,8 @@ void Worker::fragment4(Packet &packet)
 	if (verdict.held)
 		return;
 	if (verdict.reason) {
-		drop(verdict.reason, shared_.fragments.withdraw(key).size());
+		if (uint64_t waiting = shared_.fragments.withdraw(key).size())
+			drop(packet, verdict.reason, waiting);
 		return refuse(packet, verdict.reason);
 	}
 	decision = {protocol_of(packet.view), verdict.six, verdict.four, verdict.session, 0};

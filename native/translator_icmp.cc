@@ -88,22 +88,28 @@ bool kernel_source(int family, const sockaddr *to, socklen_t length, sockaddr_st
 
 } // namespace
 
-void Worker::drop(xlat_reason why, uint64_t packets)
+void Worker::drop(const uint8_t *data, uint32_t length, xlat_reason why, uint64_t packets)
 {
 	counters_.drops[why].add(packets);
+	lost_.note(why, now_, data, length);
+}
+
+void Worker::drop(const Packet &packet, xlat_reason why, uint64_t packets)
+{
+	drop(packet.data, packet.length, why, packets);
 }
 
 void Worker::refuse(const Packet &packet, xlat_reason why)
 {
 	xlat_icmp error;
-	drop(why, packet.view.family ? packet.segments() : 1);
+	drop(packet, why, packet.view.family ? packet.segments() : 1);
 	if (packet.view.family == 6 && error_for6(packet, why, shared_.mtu, error))
 		answer6(packet, error);
 	else if (packet.view.family == 4 && error_for4(packet, why, shared_.mtu, error))
 		answer4(packet, error);
 }
 
-bool Worker::may_answer()
+bool Worker::may_answer(const Packet &packet)
 {
 	Time passed = now_ - answer_refill_;
 	if (passed >= 1000 / ANSWER_BURST) {
@@ -114,7 +120,7 @@ bool Worker::may_answer()
 		answer_refill_ = now_;
 	}
 	if (answer_tokens_ == 0) {
-		drop(XLAT_RATE_LIMITED);
+		drop(packet, XLAT_RATE_LIMITED);
 		return false;
 	}
 	answer_tokens_--;
@@ -159,7 +165,7 @@ void Worker::answer6(const Packet &packet, const xlat_icmp &error)
 	uint8_t *out = answer_memory_.get() + PACKET_HEADROOM;
 	xlat_ip6 source;
 	uint32_t length;
-	if (xlat_may_answer6(packet.data, &packet.view, &error) || !may_answer() ||
+	if (xlat_may_answer6(packet.data, &packet.view, &error) || !may_answer(packet) ||
 	    !source6(xlat_src6(packet.data, &packet.view), source))
 		return;
 	if (xlat_answer6(packet.data, &packet.view, &error, &source, out, &length) == XLAT_OK)
@@ -171,7 +177,7 @@ void Worker::answer4(const Packet &packet, const xlat_icmp &error)
 	uint8_t *out = answer_memory_.get() + PACKET_HEADROOM;
 	xlat_ip4 sender = xlat_src4(packet.data, &packet.view);
 	uint32_t length;
-	if (xlat_may_answer4(packet.data, &packet.view) || !may_answer())
+	if (xlat_may_answer4(packet.data, &packet.view) || !may_answer(packet))
 		return;
 	bool inside = is_pool_address(config_->session, xlat_ip4_host(sender));
 	xlat_ip4 addressed = xlat_dst4(packet.data, &packet.view);
@@ -196,7 +202,7 @@ void Worker::error6(Packet &packet)
 	if (!why && !embedded.has_ports)
 		why = XLAT_ICMP_NO_SESSION;
 	if (why)
-		return drop(why);
+		return drop(packet, why);
 	bool icmp = is_icmp(embedded);
 	xlat_ip6 inner_source = xlat_src6(packet.data, &embedded);
 	xlat_ip6 destination = xlat_dst6(packet.data, &packet.view);
@@ -204,10 +210,10 @@ void Worker::error6(Packet &packet)
 		     xlat_host16(embedded.dst_port),
 		     icmp ? uint16_t{0} : xlat_host16(embedded.src_port)};
 	if (!xlat_ip6_equal(&inner_source, &destination))
-		return drop(XLAT_ICMP_NO_SESSION);
+		return drop(packet, XLAT_ICMP_NO_SESSION);
 	Verdict verdict = shared_.table.error64(protocol_of(embedded), tuple, now_);
 	if (verdict.reason)
-		return drop(verdict.reason);
+		return drop(packet, verdict.reason);
 
 	xlat_ip6 sender = xlat_src6(packet.data, &packet.view);
 	xlat_ip4 pool = xlat_ip4_of(verdict.four.pool), remote = xlat_ip4_of(verdict.four.remote);
@@ -222,7 +228,7 @@ void Worker::error6(Packet &packet)
 	xlat_edit edit;
 	why = xlat_plan64(packet.data, &packet.view, &to, &inner, &params, &edit);
 	if (why)
-		return drop(why);
+		return drop(packet, why);
 	counters_.packets64.add(1);
 	counters_.bytes64.add(packet.view.total_length);
 	if (again)
@@ -243,32 +249,32 @@ void Worker::error4(Packet &packet)
 		     !xlat_ip4_equal(xlat_src4(packet.data, &embedded), destination)))
 		why = XLAT_ICMP_NO_SESSION;
 	if (why)
-		return drop(why);
+		return drop(packet, why);
 	bool icmp = is_icmp(embedded);
 	Tuple4 tuple{xlat_ip4_host(destination), xlat_ip4_host(xlat_dst4(packet.data, &embedded)),
 		     xlat_host16(embedded.src_port),
 		     icmp ? uint16_t{0} : xlat_host16(embedded.dst_port)};
 	Verdict verdict = shared_.table.error46(protocol_of(embedded), tuple, now_);
 	if (verdict.reason)
-		return drop(verdict.reason);
+		return drop(packet, verdict.reason);
 
 	/* The router's address goes under the prefix that the session's server is under. */
 	xlat_ip6 server = from_ip6(verdict.six.server), client = from_ip6(verdict.six.client);
 	xlat_ip4 router = xlat_src4(packet.data, &packet.view), unused;
 	const Prefix6 *prefix = find_prefix(config_->session, server, unused);
 	if (!prefix)
-		return drop(XLAT_NOT_OUR_PREFIX);
+		return drop(packet, XLAT_NOT_OUR_PREFIX);
 	xlat_ip6 base = from_ip6(prefix->address);
 	xlat_tuple6 to{xlat_embed(&base, prefix->length, router), client, {0}, {0}, 0};
 	if (!config_->allow_non_global && xlat_is_well_known(&to.src) &&
 	    xlat_is_non_global4(router) && !source6(client, to.src))
-		return drop(XLAT_NON_GLOBAL_IPV4);
+		return drop(packet, XLAT_NON_GLOBAL_IPV4);
 	xlat_tuple6 inner = outward6(verdict.six, icmp);
 	xlat_params params = params_for(packet);
 	xlat_edit edit;
 	why = xlat_plan46(packet.data, &packet.view, &to, &inner, &params, &edit);
 	if (why)
-		return drop(why);
+		return drop(packet, why);
 	counters_.packets46.add(1);
 	counters_.bytes46.add(packet.view.total_length);
 	VnetHeader vnet = vnet_after(packet, edit);

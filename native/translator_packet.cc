@@ -160,7 +160,7 @@ void Worker::emit(uint8_t *start, uint32_t length, const VnetHeader &vnet)
 	uint8_t *frame = start - sizeof(vnet);
 	std::memcpy(frame, &vnet, sizeof(vnet));
 	if (XLAT_UNLIKELY(write(queue_, frame, length + sizeof(vnet)) < 0))
-		drop(XLAT_TUN_WRITE);
+		drop(start, length, XLAT_TUN_WRITE);
 }
 
 bool Worker::send4(Packet &packet, const Tuple4 &four, const Tuple6 &six, uint16_t delta)
@@ -294,7 +294,7 @@ void Worker::emit_fragments(const uint8_t *start, const xlat_edit &edit)
 				  {slice.head, sizeof(slice.head)},
 				  {const_cast<uint8_t *>(start) + slice.offset, slice.length}};
 		if (writev(queue_, parts, 3) < 0)
-			drop(XLAT_TUN_WRITE);
+			drop(start, edit.length, XLAT_TUN_WRITE);
 	}
 }
 

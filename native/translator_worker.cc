@@ -96,7 +96,7 @@ void Worker::handle(const Event &event)
 	if (xlat_parse_at(packet.data, 0, packet.length, true, &packet.view) == XLAT_OK)
 		refuse(packet, XLAT_SYN_HELD_EXPIRED);
 	else
-		drop(XLAT_SYN_HELD_EXPIRED);
+		drop(packet, XLAT_SYN_HELD_EXPIRED);
 }
 
 /* Runs the timers of this thread's shards; returns when they are due again. */

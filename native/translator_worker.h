@@ -18,6 +18,7 @@
 #include "translator_accounting.h"
 #include "translator_config.h"
 #include "translator_counters.h"
+#include "translator_lost.h"
 #include "vnet.h"
 #include "xlat/answer.h"
 #include "xlat/plan.h"
@@ -63,6 +64,7 @@ public:
 	void run(std::stop_token stop);
 
 	const Counters &counters() const { return counters_; }
+	const LostLog &lost() const { return lost_; }
 	std::shared_ptr<const ClientTable> clients() const;
 
 private:
@@ -94,13 +96,14 @@ private:
 	/* translator_icmp.cc: errors, ours and others' */
 	void error6(Packet &packet);
 	void error4(Packet &packet);
-	void drop(xlat_reason why, uint64_t packets = 1);
+	void drop(const Packet &packet, xlat_reason why, uint64_t packets = 1);
+	void drop(const uint8_t *data, uint32_t length, xlat_reason why, uint64_t packets = 1);
 	void refuse(const Packet &packet, xlat_reason why);
 	void answer6(const Packet &packet, const xlat_icmp &error);
 	void answer4(const Packet &packet, const xlat_icmp &error);
 	bool source6(const xlat_ip6 &to, xlat_ip6 &source) const;
 	xlat_ip4 source4(xlat_ip4 to, xlat_ip4 otherwise);
-	bool may_answer();
+	bool may_answer(const Packet &packet);
 
 	/* translator_fragment.cc */
 	void fragment6(Packet &packet);
@@ -129,6 +132,7 @@ private:
 	AccountingConfig accounting_;
 
 	Counters counters_;
+	LostLog lost_;
 };
 
 /* Room in front of a packet: what the plan may put there and the vnet header. */

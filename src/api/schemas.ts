@@ -72,6 +72,18 @@ export const BindingsSchema = Type.Object({
   ),
 })
 
+const packetInfo = {
+  direction: Type.Enum(['6to4', '4to6', 'unknown']),
+  source: Type.String({ description: '`[ADDRESS]:PORT`, `ADDRESS:PORT`, or the address of what has no port.' }),
+  destination: Type.String({ description: 'Likewise. The port of an ICMP query is its identifier.' }),
+  protocol: Type.String({ description: '`tcp`, `udp`, `icmp`, `icmpv6`, or the number.' }),
+  length: count('Bytes, from the IP header on.'),
+}
+
+export const StepSchema = Type.Enum(['parse', 'policy', 'session', 'translate', 'route'], {
+  description: 'How far the packet came.',
+})
+
 export const DropsSchema = Type.Object({
   drops: Type.Array(
     Type.Object({
@@ -79,6 +91,10 @@ export const DropsSchema = Type.Object({
       sentence: Type.String(),
       rfc: Type.String({ description: 'The section that asks for it.' }),
       packets: count('Packets lost.'),
+      last: Type.Array(
+        Type.Object({ time: Type.String({ description: 'ISO 8601.' }), step: StepSchema, ...packetInfo }),
+        { description: 'The last ones, the newest at the end; a flood leaves samples.' },
+      ),
     }),
   ),
 })

@@ -82,7 +82,7 @@ function tableRoutes(app: App, gateway: Gateway): void {
   app.get(
     '/api/v1/drops',
     { config: viewer, schema: { summary: 'Lost packets by reason', response: { 200: shape.DropsSchema } } },
-    async () => ({ drops: [...(gateway.dataplane?.drops() ?? [])] }),
+    async () => ({ drops: (gateway.dataplane?.drops() ?? []).map((drop) => ({ ...drop, last: [...drop.last] })) }),
   )
   app.get(
     '/api/v1/clients',

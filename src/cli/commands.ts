@@ -37,8 +37,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'show how FILE, or the file the daemon was started with, differs from what runs',
   },
   show: {
-    usage: 'show status|sessions|bindings|dns64|drops|clients [--protocol P] [--address A] [--limit N]',
-    summary: 'show the state of the running gateway',
+    usage: 'show status|sessions|bindings|dns64|drops|clients [--protocol P] [--address A] [--limit N] [--last]',
+    summary: 'show the state of the running gateway; drops --last adds the last packets lost for each reason',
   },
   address: {
     usage: 'address TEXT…',

@@ -2,22 +2,27 @@
 import type { Static } from 'typebox'
 import type * as shape from '../api/schemas.ts'
 import { askJson } from './client.ts'
-import { bytes, DONE, type Io, table, UsageError } from './io.ts'
+import { bytes, DONE, type Io, printable, table, UsageError } from './io.ts'
 import { parse } from './options.ts'
+import { packetText } from './packet-text.ts'
 import { statusLines, tree } from './status-text.ts'
 
 const OPTIONS = {
   protocol: { type: 'string' },
   address: { type: 'string' },
   limit: { type: 'string' },
+  last: { type: 'boolean' },
 } as const
 
+type Filter = 'protocol' | 'address' | 'limit'
 type Query = Readonly<Record<string, string>>
 
 interface Subject {
   /** Which options it takes, and the API's names for them. */
-  readonly filters: Readonly<Partial<Record<keyof typeof OPTIONS, string>>>
+  readonly filters: Readonly<Partial<Record<Filter, string>>>
   readonly lines: (answer: never) => string[]
+  /** With --last, where there is something to it. */
+  readonly last?: (answer: never) => string[]
 }
 
 /** The API's own. */
@@ -30,7 +35,7 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
   sessions: { filters: FILTERS, lines: sessionLines },
   bindings: { filters: FILTERS, lines: bindingLines },
   dns64: { filters: {}, lines: (answer: object) => tree(answer) },
-  drops: { filters: {}, lines: dropLines },
+  drops: { filters: {}, lines: dropLines, last: lastLines },
   clients: { filters: { limit: 'top' }, lines: clientLines },
 }
 
@@ -39,10 +44,12 @@ export async function run(args: string[], io: Io): Promise<number> {
   const [name = ''] = operands
   const subject = Object.hasOwn(SUBJECTS, name) ? SUBJECTS[name] : undefined
   if (!subject) throw new UsageError(`there is nothing to show by the name ${JSON.stringify(name)}`)
+  if (values.last && !subject.last) throw new UsageError(`show ${name} takes no --last`)
+  const lines = (values.last && subject.last) || subject.lines
   const query = new URLSearchParams(queryOf(name, subject, values)).toString()
   const answer = await askJson<object>(directories, { path: `/api/v1/${name}${query && `?${query}`}` })
   if (values.json) io.out(JSON.stringify(answer, null, 2))
-  else for (const line of subject.lines(answer as never)) io.out(line)
+  else for (const line of lines(answer as never)) io.out(line)
   const limit = Number(values.limit ?? DEFAULT_LIMIT)
   if (subject.filters === FILTERS && lengthOf(answer) === limit)
     io.err(`only ${limit} are shown; choose with --address or --protocol, or raise --limit`)
@@ -54,9 +61,9 @@ function lengthOf(answer: object): number | undefined {
   return Object.values(answer).find(Array.isArray)?.length
 }
 
-function queryOf(name: string, { filters }: Subject, values: Partial<Record<keyof typeof OPTIONS, string>>): Query {
+function queryOf(name: string, { filters }: Subject, values: Partial<Record<Filter, string>>): Query {
   const query: Record<string, string> = {}
-  for (const option of Object.keys(OPTIONS) as (keyof typeof OPTIONS)[]) {
+  for (const option of Object.keys(FILTERS) as Filter[]) {
     const value = values[option]
     if (value === undefined) continue
     const parameter = filters[option]
@@ -92,6 +99,16 @@ function bindingLines({ bindings }: Static<typeof shape.BindingsSchema>): string
 function dropLines({ drops }: Static<typeof shape.DropsSchema>): string[] {
   const rows = drops.filter(({ packets }) => packets > 0).map((d) => [d.reason, d.packets, d.sentence, d.rfc])
   return rows.length === 0 ? ['no packet was lost'] : table(['reason', 'packets', 'what it means', 'RFC'], rows)
+}
+
+/** Each reason with the last packets it took. */
+function lastLines({ drops }: Static<typeof shape.DropsSchema>): string[] {
+  const lost = drops.filter(({ packets }) => packets > 0)
+  if (lost.length === 0) return ['no packet was lost']
+  return lost.flatMap(({ reason, packets, sentence, rfc, last }) => [
+    printable(`${reason}, ${packets} packets: ${sentence} (${rfc})`),
+    ...last.map((one) => printable(`  ${one.time}  ${packetText(one)}, lost at ${one.step}`)),
+  ])
 }
 
 function clientLines({ clients }: Static<typeof shape.ClientsSchema>): string[] {

@@ -10,7 +10,9 @@ import type {
   DataplaneOptions,
   DataplaneStatus,
   DropCounter,
+  LostPacket,
   OpenDataplane,
+  PacketInfo,
   SessionFilter,
   SessionInfo,
 } from './dataplane.ts'
@@ -34,14 +36,42 @@ type NativeStatus = Omit<DataplaneStatus, 'device' | 'datapath' | 'maxSessions' 
   readonly pools: readonly { readonly portsUsed: number; readonly portsTotal: number }[]
 }
 
+interface NativePacket {
+  readonly family: number
+  readonly source: string
+  readonly destination: string
+  readonly protocol: number
+  readonly length: number
+}
+
+type NativeLost = NativePacket & { readonly time: number; readonly step: LostPacket['step'] }
+type NativeDrop = Omit<DropCounter, 'last'> & { readonly last: readonly NativeLost[] }
+
 interface NativeDataplane {
   configure(config: DataplaneConfig): number
   status(): NativeStatus
   sessions(filter?: SessionFilter): SessionInfo[]
   bindings(filter?: SessionFilter): BindingInfo[]
-  drops(): DropCounter[]
+  drops(): NativeDrop[]
   clients(top: number): ClientCounter[]
   close(keep: boolean): void
+}
+
+const PROTOCOL_NAMES: Readonly<Record<number, string>> = { 1: 'icmp', 6: 'tcp', 17: 'udp', 58: 'icmpv6' }
+
+function packetInfo({ family, source, destination, protocol, length }: NativePacket): PacketInfo {
+  const direction = family === 6 ? '6to4' : family === 4 ? '4to6' : 'unknown'
+  const name = family === 0 ? '' : (PROTOCOL_NAMES[protocol] ?? String(protocol))
+  return { direction, source, destination, protocol: name, length }
+}
+
+function dropCounter(drop: NativeDrop): DropCounter {
+  const last = drop.last.map(({ time, step, ...packet }) => ({
+    time: new Date(time * 1000).toISOString(),
+    step,
+    ...packetInfo(packet),
+  }))
+  return { ...drop, last }
 }
 
 interface NativeError extends Error {
@@ -95,7 +125,7 @@ export const openDataplane: OpenDataplane = (options) => {
     },
     sessions: (filter) => attempt(() => native.sessions(filter)),
     bindings: (filter) => attempt(() => native.bindings(filter)),
-    drops: () => attempt(() => native.drops()),
+    drops: () => attempt(() => native.drops()).map(dropCounter),
     clients(top) {
       const { prefixLength } = config.accounting
       const counters = attempt(() => native.clients(top))

@@ -84,11 +84,33 @@ export interface ClientCounter {
   readonly bytesIn: number
 }
 
+/** How far a packet came. */
+export type Step = 'parse' | 'policy' | 'session' | 'translate' | 'route'
+
+/** A packet as its headers have it; empty where they could not be read. */
+export interface PacketInfo {
+  readonly direction: '6to4' | '4to6' | 'unknown'
+  /** `[address]:port`, `address:port`, or the address of what has no port. An ICMP query's port is its identifier. */
+  readonly source: string
+  readonly destination: string
+  /** `tcp`, `udp`, `icmp`, `icmpv6`, or the number. */
+  readonly protocol: string
+  readonly length: number
+}
+
+export interface LostPacket extends PacketInfo {
+  /** ISO 8601. */
+  readonly time: string
+  readonly step: Step
+}
+
 export interface DropCounter {
   readonly reason: string
   readonly sentence: string
   readonly rfc: string
   readonly packets: number
+  /** The last ones, the newest at the end. A flood leaves samples. */
+  readonly last: readonly LostPacket[]
 }
 
 export interface DataplaneStatus {

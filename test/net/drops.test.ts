@@ -46,6 +46,28 @@ story('Illegal packets', ['/usr/bin/python3'], () => {
     expect((await drops(gateway))[reason]).toBe(before + 1)
   })
 
+  it('are remembered with who sent them, to whom, and how far they came', async () => {
+    const { body } = await scene.now.gateway.api('/api/v1/drops')
+    const last = (reason: string) => body.drops.find((drop: { reason: string }) => drop.reason === reason).last.at(-1)
+    expect(last('TCP_NOT_SYN')).toMatchObject({
+      direction: '6to4',
+      source: '[2001:db8:1::10]:7777',
+      destination: '[64:ff9b::c000:250]:80',
+      protocol: 'tcp',
+      length: 60,
+      step: 'session',
+    })
+    expect(last('NO_BINDING')).toMatchObject({
+      direction: '4to6',
+      source: '192.0.2.80:5',
+      destination: '198.51.100.77:5555',
+      protocol: 'udp',
+      step: 'session',
+    })
+    expect(last('ILLEGAL_DESTINATION')).toMatchObject({ step: 'policy' })
+    expect(last('TRUNCATED')).toMatchObject({ source: '2001:db8:1::10', protocol: 'udp', step: 'parse' })
+  })
+
   it('are shown by the CLI and the metrics with the same numbers', async () => {
     const counted = await drops(scene.now.gateway)
     const { text } = await scene.now.gateway.api('/metrics')

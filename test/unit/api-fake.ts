@@ -15,7 +15,13 @@ import type { Status } from '../../src/daemon.ts'
 import type { Dns64Stats } from '../../src/dns64/stats.ts'
 import type { Fault } from '../../src/errors.ts'
 import { type Log, silentLog } from '../../src/log.ts'
-import type { BindingInfo, DataplaneStatus, SessionFilter, SessionInfo } from '../../src/system/dataplane.ts'
+import type {
+  BindingInfo,
+  DataplaneStatus,
+  DropCounter,
+  SessionFilter,
+  SessionInfo,
+} from '../../src/system/dataplane.ts'
 
 export const ADMIN = 'correct-horse-battery-staple'
 export const VIEWER = 'only-looking'
@@ -79,6 +85,24 @@ export const DNS64: Dns64Stats = {
   unsolicitedAnswers: 0,
 }
 
+export const DROP: DropCounter = {
+  reason: 'HOP_LIMIT',
+  sentence: 'the hop limit ran out',
+  rfc: 'RFC 7915 4.1',
+  packets: 7,
+  last: [
+    {
+      time: '2026-11-21T02:00:00.000Z',
+      step: 'translate',
+      direction: '6to4',
+      source: '[2001:db8:1::5]:4711',
+      destination: '[64:ff9b::c000:221]:80',
+      protocol: 'tcp',
+      length: 60,
+    },
+  ],
+}
+
 export class FakeGateway implements Gateway {
   config: Config
   /** Set to make the next application or status fail. */
@@ -101,7 +125,7 @@ export class FakeGateway implements Gateway {
       this.filters.push(filter)
       return [BINDING]
     },
-    drops: () => [{ reason: 'HOP_LIMIT', sentence: 'The hop limit ran out', rfc: 'RFC 7915 4.1', packets: 7 }],
+    drops: () => [DROP],
     clients: (top: number) =>
       [{ client: '2001:db8:1::5', packetsOut: 4, bytesOut: 400, packetsIn: 3, bytesIn: 4000 }].slice(0, top),
   }

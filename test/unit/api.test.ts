@@ -13,6 +13,7 @@ import {
   ask,
   configText,
   DNS64,
+  DROP,
   FakeGateway,
   freePort,
   SESSION,
@@ -356,7 +357,7 @@ describe('what is shown', () => {
       config: { etag: stage.store.etag, pending: null, origin: 'file' },
       nat64: { device: 'sixgate0' },
     })
-    expect((await local('/api/v1/drops')).json.drops[0].reason).toBe('HOP_LIMIT')
+    expect((await local('/api/v1/drops')).json.drops[0]).toEqual(DROP)
     expect((await local('/api/v1/clients?top=1')).json.clients).toHaveLength(1)
     expect((await local('/api/v1/dns64')).json).toEqual(DNS64)
   })

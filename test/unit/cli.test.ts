@@ -77,6 +77,7 @@ describe('the command line', () => {
     ['one operand too many', ['confirm', 'now']],
     ['an unknown subject', ['show', 'weather']],
     ['a filter that does not fit', ['show', 'drops', '--address', '::1']],
+    ['details of what has none', ['show', 'status', '--last']],
     ['a bad duration', ['apply', 'x.yaml', '--confirm', '60']],
     ['a bad instance', ['show', 'status', '--instance', '../x']],
     ['a property of every object', ['constructor']],
@@ -214,6 +215,17 @@ describe('commands to the daemon', () => {
     expect(row).toMatch(/7440 s +400 B +3\.9 KiB$/)
     const one = await there('show', 'sessions', '--limit', '1')
     expect([one.code, one.err]).toEqual([0, expect.stringContaining('only 1 are shown')])
+  })
+
+  it('show each lost packet with its reason, the sentence and the RFC', async () => {
+    const { code, out } = await there('show', 'drops', '--last')
+    expect([code, out.trimEnd().split('\n')]).toEqual([
+      0,
+      [
+        'HOP_LIMIT, 7 packets: the hop limit ran out (RFC 7915 4.1)',
+        '  2026-11-21T02:00:00.000Z  tcp [2001:db8:1::5]:4711 → [64:ff9b::c000:221]:80, 60 bytes, lost at translate',
+      ],
+    ])
   })
 
   it('refuse a filter as the API does', async () => {

@@ -16,7 +16,9 @@ struct Cache {
 
 	explicit Cache(size_t memory = 1 << 20)
 	    : cache({ memory, 2000 },
-		    [this](enum xlat_reason why, uint32_t packets) { drops[why] += packets; })
+		    [this](enum xlat_reason why, uint32_t packets, const FragmentKey &) {
+			    drops[why] += packets;
+		    })
 	{
 	}
 	static FragmentKey key(uint32_t number)
