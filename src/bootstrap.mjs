@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Puts in place what a purpose needs, then runs it: `node src/bootstrap.mjs lab|test|cli|bench|generate|check`.
+ * Puts in place what a purpose needs, then runs it: `node src/bootstrap.mjs lab|test|cli|bench|fuzz|generate|check`.
  * This file runs under whatever Node the machine has (18 or later) and uses nothing but Node itself;
  * everything else runs under the Node of package-lock.json. Silent when nothing is missing.
  */
@@ -23,16 +23,19 @@ const PACKAGES = {
   /** Daemons that the gateway supervises where the configuration asks for them. */
   services: ['radvd>=2.20', 'udhcpc'],
   test: [
-    ...['bind9-dnsutils', 'clang-14|clang', 'curl', 'ethtool', 'git', 'iperf3', 'iputils-ping'],
+    ...['bind9-dnsutils', 'curl', 'ethtool', 'git', 'iperf3', 'iputils-ping'],
     ...['libbpf-dev', 'procps', 'python3-scapy', 'tcpdump', 'traceroute', 'tshark', 'udhcpd'],
   ],
+  /** libFuzzer and the sanitizers; clang also compiles the core for BPF in the tests. */
+  fuzz: ['clang-14|clang', 'libclang-rt-14-dev|libclang-rt-dev'],
   bench: ['dnsperf', 'ethtool', 'iperf3', 'iputils-ping', 'procps', 'tayga', 'unbound'],
 }
 
 const PURPOSES = {
   lab: { needs: ['build', 'run'], script: ['src/main.ts', 'lab'] },
-  test: { needs: ['build', 'run', 'services', 'test'], script: ['test/run.ts'] },
+  test: { needs: ['build', 'run', 'services', 'test', 'fuzz'], script: ['test/run.ts'] },
   bench: { needs: ['build', 'run', 'bench'], script: ['test/bench/run.ts'] },
+  fuzz: { needs: ['build', 'fuzz'], script: ['test/fuzz/run.ts'] },
   cli: { needs: [], script: ['src/main.ts'] },
   generate: { needs: [], script: ['src/config/generate.ts'] },
   check: { needs: ['build'], script: ['test/run.ts', '--checks'] },

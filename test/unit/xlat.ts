@@ -23,8 +23,9 @@ export const SANITIZERS = ['-g', '-O1', '-fsanitize=address,undefined', '-fno-sa
 /** The program built from test/vectors/SOURCE, named by the hash of all that went into it. */
 export async function build(compiler: string, source: string, flags: readonly string[]): Promise<string> {
   const hash = createHash('sha256').update([compiler, ...flags].join(' '))
-  for (const file of [join(vectors, source), ...headers.map((name) => join(core, name))])
-    hash.update(readFileSync(file))
+  const beside = readdirSync(vectors).filter((name) => name.endsWith('.h'))
+  for (const file of [source, ...beside].map((name) => join(vectors, name))) hash.update(readFileSync(file))
+  for (const name of headers) hash.update(readFileSync(join(core, name)))
   const out = join(root, 'native/build', `xlat-${source.replace('.c', '')}-${hash.digest('hex').slice(0, 16)}`)
   if (existsSync(out)) return out
   mkdirSync(join(root, 'native/build'), { recursive: true })
