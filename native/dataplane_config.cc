@@ -70,6 +70,16 @@ Timeouts parse_timeouts(const Napi::Object &from)
 	return out;
 }
 
+Limits parse_limits(const Napi::Object &from)
+{
+	Limits out;
+	out.prefix_length = static_cast<uint8_t>(number_of(from, "clientPrefixLength"));
+	out.bindings = static_cast<uint32_t>(number_of(from, "bindings"));
+	out.sessions = static_cast<uint32_t>(number_of(from, "sessions"));
+	out.rate = static_cast<uint32_t>(number_of(from, "newSessionsPerSecond"));
+	return out;
+}
+
 } // namespace
 
 TranslatorConfig parse_config(const Napi::Object &from)
@@ -88,6 +98,7 @@ TranslatorConfig parse_config(const Napi::Object &from)
 	});
 	session.address_dependent = string_of(from, "filtering") == "address-dependent";
 	session.timeouts = parse_timeouts(timeouts);
+	session.limits = parse_limits(from.Get("limits").As<Napi::Object>());
 	out.allow_non_global = from.Get("allowNonGlobal").ToBoolean();
 	out.copy_traffic_class = from.Get("copyTrafficClass").ToBoolean();
 	out.lowest_ipv6_mtu = static_cast<uint32_t>(number_of(from, "lowestIpv6Mtu"));

@@ -100,6 +100,8 @@ public:
 	std::vector<std::unique_ptr<Pool>> pools;
 	std::vector<PoolChoice> choices;
 	std::unordered_map<uint32_t, std::shared_ptr<PoolAddress>> addresses;
+	/** Null without limits. */
+	std::shared_ptr<class ClientUse> use;
 
 	/** The prefix that holds the address, or null. */
 	const Prefix6 *prefix_of(const Ip6 &server) const;

@@ -34,6 +34,36 @@ Verdict pass(const Tuple6 &six, const Tuple4 &four)
 	return out;
 }
 
+/** A place under the limits of a client, for as long as it takes to open what is asked for. */
+class Admission {
+public:
+	explicit Admission(const Shard &shard) : shard_(shard) {}
+	~Admission()
+	{
+		if (shard_.use)
+			shard_.use->settle(request_);
+	}
+	Admission(const Admission &) = delete;
+	enum xlat_reason ask(const Ip6 &client, Time now, bool binding, bool stranger)
+	{
+		if (XLAT_LIKELY(!shard_.use))
+			return XLAT_OK;
+		request_.binding = binding;
+		request_.stranger = stranger;
+		return shard_.use->admit(client, shard_.policy->config.limits, now, request_);
+	}
+	Verdict refusal(enum xlat_reason why) const
+	{
+		Verdict out = refuse(why);
+		out.told = request_.told;
+		return out;
+	}
+
+private:
+	const Shard &shard_;
+	ClientUse::Request request_;
+};
+
 void count(SessionRecord &record, bool from_v6, const Facts &facts)
 {
 	(from_v6 ? record.packets_out : record.packets_in) += facts.packets;
@@ -143,6 +173,9 @@ Verdict SessionTable::Impl::open64(Shard &shard, const Tuple6 &tuple, const Fact
 		const BindingRecord &b = binding(bound);
 		return pass(tuple, { b.pool, remote, b.pool_port, tuple.server_port });
 	}
+	Admission admission(shard);
+	if (enum xlat_reason why = admission.ask(tuple.client, now, !bound, false))
+		return admission.refusal(why);
 	if (!bound) {
 		enum xlat_reason why = open_binding(shard, facts.protocol, tuple, remote, now,
 						    bound, simultaneous);
@@ -225,6 +258,9 @@ Verdict SessionTable::Impl::open46(Shard &shard, uint32_t bound, const Tuple4 &t
 	if (live.load(std::memory_order_relaxed) >=
 	    file.sessions.capacity - file.sessions.capacity / 8)
 		return refuse(XLAT_TABLE_FULL);
+	Admission admission(shard);
+	if (enum xlat_reason why = admission.ask(b.client, now, false, true))
+		return admission.refusal(why);
 	State state = tcp ? State::V4_INIT : State::ESTABLISHED;
 	Time after = tcp			       ? config.timeouts.tcp_transitory
 		     : facts.protocol == Protocol::UDP ? config.timeouts.udp

@@ -122,6 +122,8 @@ struct Verdict {
 	bool held = false;
 	/** No session existed before this packet. */
 	bool fresh = false;
+	/** Dropped, and the client was told so of another packet a moment ago. */
+	bool told = false;
 	State state = State::CLOSED;
 	/**
 	 * xlat_delta64() of the flow, kept with it for TCP and UDP; its complement is the one for
@@ -154,6 +156,15 @@ struct Timeouts {
 	Time udp = 300'000, icmp = 60'000;
 };
 
+/** What the clients under one prefix may have together; 0 is no limit. */
+struct Limits {
+	uint8_t prefix_length = 64;
+	uint32_t bindings = 0, sessions = 0;
+	/** New sessions a second, at most a million. */
+	uint32_t rate = 0;
+	bool any() const { return bindings || sessions || rate; }
+};
+
 struct SessionConfig {
 	/** RFC 6052 prefixes; the first one names IPv4 hosts that speak first. */
 	std::vector<Prefix6> prefixes;
@@ -162,6 +173,7 @@ struct SessionConfig {
 	/** false: endpoint-independent filtering. */
 	bool address_dependent = false;
 	Timeouts timeouts;
+	Limits limits;
 	/** Kept in the file's header for diagnosis. */
 	uint64_t hash = 0;
 };
@@ -281,14 +293,15 @@ public:
 
 	/**
 	 * A packet from the IPv6 side. Reasons: XLAT_NOT_OUR_PREFIX, XLAT_NO_POOL, XLAT_NO_PORT,
-	 * XLAT_TABLE_FULL, XLAT_TCP_NOT_SYN. Whether the addresses are legal is the caller's
+	 * XLAT_TABLE_FULL, XLAT_TCP_NOT_SYN, and for the limits of a client XLAT_CLIENT_LIMIT,
+	 * XLAT_CLIENT_SESSIONS, XLAT_CLIENT_RATE. Whether the addresses are legal is the caller's
 	 * business, for fresh sessions at least.
 	 */
 	Verdict outbound(const Tuple6 &tuple, const Facts &facts, Time now);
 
 	/**
 	 * A packet to a pool address. Reasons: XLAT_NO_BINDING, XLAT_FILTERED, XLAT_SYN_HELD_FULL,
-	 * XLAT_TABLE_FULL. When `held` is set the packet waits for the client's own SYN: it goes
+	 * XLAT_TABLE_FULL, XLAT_CLIENT_SESSIONS, XLAT_CLIENT_RATE. When `held` is set the packet waits for the client's own SYN: it goes
 	 * nowhere and is not dropped.
 	 */
 	Verdict inbound(const Tuple4 &tuple, const Facts &facts, Time now);

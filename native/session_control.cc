@@ -25,7 +25,7 @@ bool SessionTable::Impl::open(const SessionOptions &options, Time now, std::stri
 		return false;
 	}
 	std::unique_ptr<Policy> fresh = Policy::build(options.config, nullptr, error);
-	if (!fresh || !file.open(options, error, adoption))
+	if (!fresh || !file.open(options, error, adoption) || !equip(*fresh, error))
 		return false;
 	slots = std::make_unique<std::atomic<PoolAddress *>[]>(SLOTS);
 	/* Six indexes at 10 to 12 bytes an entry, and a table is copied while it grows. */
@@ -163,11 +163,33 @@ uint64_t SessionTable::Impl::purge(Shard &shard)
 					 record.pool, record.pool_port)))
 				bindings.push_back(number);
 			else if (fixed && !record.fixed)
-				record.fixed = true, file.bindings.commit(record);
+				fix_binding(shard, record);
 		}
 	for (uint32_t number : bindings)
 		end_binding(shard, number);
 	return ends.size();
+}
+
+void SessionTable::Impl::fix_binding(Shard &shard, BindingRecord &record)
+{
+	record.fixed = true;
+	file.bindings.commit(record);
+	if (shard.use)
+		shard.use->fix(record.use);
+}
+
+bool SessionTable::Impl::equip(Policy &fresh, std::string &error) const
+{
+	const Limits &limits = fresh.config.limits;
+	if (!limits.any())
+		return true;
+	if (policy && policy->use && policy->use->prefix_length() == limits.prefix_length)
+		fresh.use = policy->use;
+	else
+		fresh.use = ClientUse::make(file.bindings.capacity, limits.prefix_length, secret());
+	if (!fresh.use)
+		error = "no address space for the limits per client";
+	return fresh.use != nullptr;
 }
 
 void SessionTable::Impl::open_static(Shard &shard, const StaticConfig &entry, Time now)
@@ -192,6 +214,7 @@ uint64_t SessionTable::Impl::install(std::unique_ptr<Policy> fresh, Time now)
 		std::lock_guard guard(shard.lock);
 		shard.policy = fresh.get();
 		keep_peers(shard, fresh->config.address_dependent);
+		recount(shard);
 	}
 	/* Only when no shard follows the old policy: static ports then have one meaning. */
 	for (Shard &shard : shards) {
@@ -216,7 +239,7 @@ ConfigureResult SessionTable::Impl::configure(const SessionConfig &config, Time 
 	std::lock_guard guard(control);
 	ConfigureResult result;
 	std::unique_ptr<Policy> fresh = Policy::build(config, policy.get(), result.error);
-	if (fresh)
+	if (fresh && equip(*fresh, result.error))
 		result.ended = install(std::move(fresh), now);
 	return result;
 }

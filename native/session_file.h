@@ -59,7 +59,9 @@ struct alignas(64) BindingRecord {
 	/** The client's bindings; `next` also links free records. */
 	uint32_t next, prev;
 	uint32_t created, commit;
-	uint32_t spare[4];
+	/** The client's entry in ClientUse of this process, or 0. */
+	uint32_t use;
+	uint32_t spare[3];
 
 	uint32_t digest() const;
 };

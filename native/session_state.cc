@@ -137,6 +137,21 @@ void SessionTable::Impl::peer_unlink(Shard &shard, uint32_t number)
 		shard.peers.replace(tag, number, record.peer_next);
 }
 
+void SessionTable::Impl::recount(Shard &shard)
+{
+	ClientUse *use = shard.policy->use.get();
+	if (use == shard.use)
+		return;
+	shard.use = use;
+	for (uint32_t at = 0; at < shard.inside.buckets(); at++)
+		for (uint32_t number : shard.inside.bucket(at).record) {
+			if (!number)
+				continue;
+			BindingRecord &b = binding(number);
+			b.use = use ? use->join(b.client, b.fixed, b.sessions) : 0;
+		}
+}
+
 void SessionTable::Impl::keep_peers(Shard &shard, bool keep)
 {
 	if (keep == shard.peers_kept)
@@ -161,6 +176,8 @@ void SessionTable::Impl::link_session(Shard &shard, uint32_t number)
 		peer_link(shard, number);
 	shard.wheel.link(file.sessions, number);
 	binding(record.binding).sessions++;
+	if (shard.use)
+		shard.use->session_begins(binding(record.binding).use);
 	live.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -225,6 +242,8 @@ void SessionTable::Impl::end_session(Shard &shard, uint32_t number)
 		peer_unlink(shard, number);
 	shard.wheel.unlink(file.sessions, number);
 	BindingRecord &bound = binding(record.binding);
+	if (shard.use)
+		shard.use->session_ends(bound.use);
 	if (!--bound.sessions && !bound.fixed)
 		end_binding(shard, record.binding);
 	live.fetch_sub(1, std::memory_order_relaxed);
@@ -239,6 +258,7 @@ void SessionTable::Impl::link_binding(Shard &shard, uint32_t number)
 		number);
 	shard.outside.insert(tag_outside(secret(), record.protocol, record.pool, record.pool_port),
 			     number);
+	record.use = shard.use ? shard.use->join(record.client, record.fixed) : 0;
 	uint32_t head = client_head(shard, record.client);
 	record.prev = 0;
 	record.next = head;
@@ -277,6 +297,8 @@ void SessionTable::Impl::end_binding(Shard &shard, uint32_t number)
 		shard.clients.replace(tag, number, record.next);
 	else
 		shard.clients.erase(tag, number);
+	if (shard.use)
+		shard.use->leave(record.use, record.fixed);
 	if (!shard.policy->static_outside(record.protocol, record.pool, record.pool_port))
 		slots[record.slot].load()->disown(record.protocol, record.pool_port);
 	file.bindings.give(&number, 1);

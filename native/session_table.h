@@ -12,6 +12,7 @@
 #include "session_file.h"
 #include "session_held.h"
 #include "session_index.h"
+#include "session_limit.h"
 #include "session_tcp.h"
 
 namespace sixgate {
@@ -86,6 +87,8 @@ struct alignas(64) Shard {
 	mutable Lock lock;
 	unsigned number = 0;
 	const Policy *policy = nullptr;
+	/** The policy's; null without limits. */
+	ClientUse *use = nullptr;
 	/** Sessions by either tuple; bindings by either transport address; clients by address. */
 	Index six, four, inside, outside, clients;
 	/**
@@ -137,6 +140,7 @@ struct SessionTable::Impl {
 				      uint32_t bound, Protocol protocol, State state, Time lifetime,
 				      Time now, uint32_t &number);
 	void link_session(Shard &shard, uint32_t number);
+	void recount(Shard &shard);
 	void end_session(Shard &shard, uint32_t number);
 	uint32_t find_inside(const Shard &shard, Protocol protocol, const Ip6 &client,
 			     uint16_t port) const;
@@ -179,7 +183,10 @@ struct SessionTable::Impl {
 	bool adopt_session(uint32_t number, Time now);
 	ConfigureResult configure(const SessionConfig &config, Time now);
 	uint64_t purge(Shard &shard);
+	void fix_binding(Shard &shard, BindingRecord &record);
 	bool allowed(const Policy &policy, const SessionRecord &record) const;
+	/** The numbers that the limits of the configuration need, taken over if they fit. */
+	bool equip(Policy &fresh, std::string &error) const;
 	void open_static(Shard &shard, const StaticConfig &entry, Time now);
 	/** Hands the policy to the packet threads, shard by shard, then ends what it forbids. */
 	uint64_t install(std::unique_ptr<Policy> fresh, Time now);

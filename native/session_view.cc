@@ -110,6 +110,8 @@ MemoryUse SessionTable::memory() const
 {
 	std::lock_guard guard(impl_->control);
 	MemoryUse out = { impl_->file.backed_bytes(), impl_->arena.resident() + sizeof(Impl) };
+	if (impl_->policy->use)
+		out.process += impl_->policy->use->resident();
 	for (const auto &[number, address] : impl_->policy->addresses)
 		for (unsigned i = 0; i < PROTOCOLS; i++)
 			if (address->used[i].load(std::memory_order_relaxed))

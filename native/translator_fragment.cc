@@ -118,7 +118,7 @@ void Worker::fragment6(Packet &packet)
 	if (verdict.reason) {
 		if (uint64_t waiting = shared_.fragments.withdraw(key).size())
 			drop(packet, verdict.reason, waiting);
-		return refuse(packet, verdict.reason);
+		return refuse(packet, verdict);
 	}
 	decision = {protocol_of(packet.view), verdict.six, verdict.four, verdict.session, 0};
 	if (!send4(packet, verdict.four, verdict.six, verdict.delta))

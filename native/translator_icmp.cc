@@ -25,6 +25,9 @@ bool error_for6(const Packet &packet, xlat_reason why, uint32_t mtu, xlat_icmp &
 	case XLAT_NO_PORT: /* RFC 6146 3.5.1.1 */
 	case XLAT_NO_POOL:
 	case XLAT_TABLE_FULL:
+	case XLAT_CLIENT_LIMIT: /* RFC 6888 3 REQ-11 */
+	case XLAT_CLIENT_SESSIONS:
+	case XLAT_CLIENT_RATE:
 		xlat_icmp_set(&error, XLAT_ICMP6_UNREACHABLE, 3, 0);
 		return true;
 	case XLAT_HOP_LIMIT:
@@ -107,6 +110,15 @@ void Worker::refuse(const Packet &packet, xlat_reason why)
 		answer6(packet, error);
 	else if (packet.view.family == 4 && error_for4(packet, why, shared_.mtu, error))
 		answer4(packet, error);
+}
+
+/* A client beyond its limits is not answered at the cost of the errors that others need. */
+void Worker::refuse(const Packet &packet, const Verdict &verdict)
+{
+	if (!verdict.told)
+		return refuse(packet, verdict.reason);
+	drop(packet, verdict.reason, packet.segments());
+	drop(packet, XLAT_RATE_LIMITED);
 }
 
 bool Worker::may_answer(const Packet &packet)

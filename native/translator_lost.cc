@@ -46,6 +46,8 @@ Step step_of(xlat_reason why)
 	case XLAT_NO_PORT:
 	case XLAT_TABLE_FULL:
 	case XLAT_CLIENT_LIMIT:
+	case XLAT_CLIENT_SESSIONS:
+	case XLAT_CLIENT_RATE:
 		return Step::SESSION;
 	case XLAT_ICMP_UNTRANSLATABLE:
 	case XLAT_ICMP_ERROR_ABOUT_ERROR:

@@ -100,7 +100,7 @@ void Worker::from6(Packet &packet)
 			      is_icmp(view) ? XLAT_ICMP_UNTRANSLATABLE : XLAT_UNKNOWN_PROTOCOL);
 	Verdict verdict = admit6(packet);
 	if (XLAT_UNLIKELY(verdict.reason))
-		return refuse(packet, verdict.reason);
+		return refuse(packet, verdict);
 	send4(packet, verdict.four, verdict.six, verdict.delta);
 }
 

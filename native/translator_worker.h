@@ -99,6 +99,7 @@ private:
 	void drop(const Packet &packet, xlat_reason why, uint64_t packets = 1);
 	void drop(const uint8_t *data, uint32_t length, xlat_reason why, uint64_t packets = 1);
 	void refuse(const Packet &packet, xlat_reason why);
+	void refuse(const Packet &packet, const Verdict &verdict);
 	void answer6(const Packet &packet, const xlat_icmp &error);
 	void answer4(const Packet &packet, const xlat_icmp &error);
 	bool source6(const xlat_ip6 &to, xlat_ip6 &source) const;

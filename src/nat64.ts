@@ -66,6 +66,7 @@ export function dataplaneConfig(config: Config, host: Host): DataplaneConfig | u
     static: nat64.static,
     filtering: nat64.filtering,
     timeouts: timeoutsOf(nat64),
+    limits: nat64.limits,
     lowestIpv6Mtu: translation.lowestIpv6Mtu,
     copyTrafficClass: translation.copyTrafficClass,
     icmpSourceV4: or(translation.icmpSourceV4, 'outside', 4),

@@ -41,7 +41,9 @@
 	XLAT_REASON(NO_POOL, "no IPv4 pool for this client", "RFC 6146 3.5.1.1") \
 	XLAT_REASON(NO_PORT, "no free port or identifier in the pool", "RFC 6146 3.5.1.1") \
 	XLAT_REASON(TABLE_FULL, "the session table is full", "RFC 6146 5.3") \
-	XLAT_REASON(CLIENT_LIMIT, "the client holds as many bindings as it may", "RFC 6888 3") \
+	XLAT_REASON(CLIENT_LIMIT, "the client holds as many bindings as it may", "RFC 6888 3 REQ-4") \
+	XLAT_REASON(CLIENT_SESSIONS, "the client holds as many sessions as it may", "RFC 6888 3 REQ-5") \
+	XLAT_REASON(CLIENT_RATE, "the client opens sessions faster than it may", "RFC 6888 3 REQ-4") \
 	XLAT_REASON(FRAGMENT_TIMEOUT, "the first fragment did not come in time", "RFC 6146 3.4") \
 	XLAT_REASON(FRAGMENT_MEMORY, "no memory left for waiting fragments", "RFC 6146 3.4, 5.3") \
 	XLAT_REASON(FRAGMENT_OVERLAP, "overlapping fragments", "RFC 5722 4") \

@@ -96,6 +96,27 @@ const Timeouts = defaulted(
   'Session lifetimes.',
 )
 
+function limit(description: string) {
+  return Type.Integer({ default: 0, minimum: 0, maximum: 1_000_000, description: `${description}; 0 is unlimited.` })
+}
+
+const Limits = defaulted(
+  {
+    clientPrefixLength: Type.Integer({
+      default: 64,
+      minimum: 1,
+      maximum: 128,
+      description: 'Addresses under one prefix of this length are one client; 128 limits each address.',
+    }),
+    bindings: limit('Ports and ICMP identifiers a client may hold at once, static bindings apart'),
+    sessions: limit('Sessions a client may hold at once; IPv4 hosts that speak first get seven eighths of them'),
+    newSessionsPerSecond: limit(
+      'Sessions a client may open in a second, and at once; IPv4 hosts may open as many to it',
+    ),
+  },
+  'What one client may hold (RFC 6888 REQ-4 and REQ-5). Unlimited unless set: a whole site is often one /64.',
+)
+
 const Nat64 = section(
   {
     prefixes: list(text('nat64-prefix', 'RFC 6052 prefix of 32, 40, 48, 56, 64 or 96 bits.'), 'Translation prefixes.', {
@@ -113,6 +134,7 @@ const Nat64 = section(
       description: 'Who may reach a binding from outside (RFC 4787 section 5, RFC 5382 REQ-3).',
     }),
     timeouts: Timeouts,
+    limits: Limits,
     maxSessions: Type.Integer({
       default: 1_048_576,
       minimum: 1024,

@@ -25,6 +25,13 @@ export interface DataplaneConfig {
     readonly icmp: number
     readonly fragment: number
   }
+  /** Of all clients under one prefix together; 0 is unlimited. */
+  readonly limits: {
+    readonly clientPrefixLength: number
+    readonly bindings: number
+    readonly sessions: number
+    readonly newSessionsPerSecond: number
+  }
   readonly lowestIpv6Mtu: number
   readonly copyTrafficClass: boolean
   readonly icmpSourceV4: readonly string[]
