@@ -39,7 +39,7 @@ bool Translator::start(const TranslatorOptions &options, const TranslatorConfig 
 		why = TunError{0, taken ? "SESSION_IN_USE" : "SESSION_FILE", error};
 		return false;
 	}
-	if (!tun_.open({options.device, options.threads, options.mtu}, why))
+	if (!tun_.open({options.device, options.threads}, why))
 		return false;
 	wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (wake_ < 0) {

@@ -8,7 +8,6 @@
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 /* Linux 6.2; older headers lack them and older kernels refuse them. */
@@ -56,37 +55,6 @@ int Tun::attach(const TunOptions &options, TunError &why)
 	return -1;
 }
 
-bool Tun::configure_link(const TunOptions &options, TunError &why)
-{
-	int control = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (control < 0)
-		control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (control < 0)
-		return fail(why, errno, "", std::string("socket: ") + std::strerror(errno));
-	ifreq request{};
-	std::strncpy(request.ifr_name, options.name.c_str(), IFNAMSIZ - 1);
-	const char *step = "set MTU";
-	request.ifr_mtu = static_cast<int>(options.mtu);
-	bool done = ioctl(control, SIOCSIFMTU, &request) == 0;
-	if (done) {
-		step = "set queue length";
-		request.ifr_qlen = static_cast<int>(options.queue_length);
-		done = ioctl(control, SIOCSIFTXQLEN, &request) == 0;
-	}
-	if (done) {
-		step = "bring up";
-		done = ioctl(control, SIOCGIFFLAGS, &request) == 0;
-		request.ifr_flags |= IFF_UP;
-		done = done && ioctl(control, SIOCSIFFLAGS, &request) == 0;
-	}
-	int error = errno;
-	::close(control);
-	if (done)
-		return true;
-	return fail(why, error, code_of(error),
-		    options.name + ": " + step + ": " + std::strerror(error));
-}
-
 bool Tun::open(const TunOptions &options, TunError &why)
 {
 	for (unsigned i = 0; i < options.queues; i++) {
@@ -108,10 +76,6 @@ bool Tun::open(const TunOptions &options, TunError &why)
 	if (ioctl(queues_[0], TUNSETPERSIST, 1) != 0) {
 		fail(why, errno, code_of(errno),
 		     options.name + ": persist: " + std::strerror(errno));
-		close(false);
-		return false;
-	}
-	if (!configure_link(options, why)) {
 		close(false);
 		return false;
 	}

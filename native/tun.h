@@ -23,8 +23,6 @@ struct TunError {
 struct TunOptions {
 	std::string name;
 	unsigned queues = 1;
-	unsigned mtu = 1500;
-	unsigned queue_length = 1000;
 };
 
 class Tun {
@@ -37,7 +35,10 @@ public:
 	Tun &operator=(const Tun &) = delete;
 	~Tun() { close(true); }
 
-	/* Creates the device or attaches to the one a predecessor left. */
+	/*
+	 * Creates the device or attaches to the one a predecessor left. Its MTU, queue length and state are the
+	 * reconciler's: once it is up the kernel speaks on it, and the rules for that have to be there before.
+	 */
 	bool open(const TunOptions &options, TunError &why);
 	/* Detaches; without `keep` the device goes too. Idempotent. */
 	void close(bool keep);
@@ -49,7 +50,6 @@ public:
 
 private:
 	int attach(const TunOptions &options, TunError &why);
-	bool configure_link(const TunOptions &options, TunError &why);
 
 	std::vector<int> queues_;
 	unsigned offloads_ = 0;

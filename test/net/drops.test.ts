@@ -33,6 +33,12 @@ const CASES: readonly [string, 'client' | 'server', string][] = [
 story('Illegal packets', ['/usr/bin/python3'], () => {
   const scene = useScene('drops')
 
+  it('are none while nobody sends: what the kernel says on its own device is no loss', async () => {
+    expect((await scene.now.gateway.api('/api/v1/drops')).body.drops).not.toContainEqual(
+      expect.objectContaining({ packets: expect.toSatisfy((count: number) => count > 0) }),
+    )
+  })
+
   it.each(CASES)('count as %s from the %s: %s', async (reason, side, packet) => {
     const { gateway } = scene.now
     const before = (await drops(gateway))[reason] ?? 0

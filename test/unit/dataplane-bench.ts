@@ -149,6 +149,7 @@ export class Bench {
   /** Routes to the device; after the data plane has made it. */
   route(): void {
     this.inside('link', 'set', 'sixgate0', 'addrgenmode', 'none')
+    this.inside('link', 'set', 'sixgate0', 'up', 'mtu', '65535')
     this.inside('-6', 'route', 'replace', '64:ff9b::/96', 'dev', 'sixgate0')
     this.inside('-4', 'route', 'replace', '198.51.100.64/28', 'dev', 'sixgate0')
     this.sysctl('net.ipv4.conf.sixgate0.rp_filter=0', 'net.ipv4.conf.sixgate0.accept_local=1')
