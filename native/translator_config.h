@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "fragment.h"
+#include "pool.h"
 #include "session.h"
 #include "xlat/addr.h"
 #include "xlat/types.h"
@@ -51,9 +52,24 @@ inline bool is_pool_address(const SessionConfig &config, uint32_t address)
 {
 	for (const PoolConfig &pool : config.pools)
 		for (const Prefix4 &prefix : pool.addresses)
-			if (prefix.length == 0 ||
-			    (address ^ prefix.address) >> (32 - prefix.length) == 0)
+			if (contains(prefix, address))
 				return true;
+	return false;
+}
+
+/* Whether a pool or a static binding uses this port of a pool address. */
+inline bool is_pool_port(const SessionConfig &config, Protocol protocol, uint32_t address,
+			 uint16_t port)
+{
+	for (const PoolConfig &pool : config.pools)
+		if (port >= pool.first_port && port <= pool.last_port)
+			for (const Prefix4 &prefix : pool.addresses)
+				if (contains(prefix, address))
+					return true;
+	for (const StaticConfig &entry : config.statics)
+		if (entry.outside == address && entry.outside_port == port &&
+		    entry.protocol == protocol)
+			return true;
 	return false;
 }
 

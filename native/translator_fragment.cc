@@ -174,7 +174,7 @@ void Worker::fragment4(Packet &packet)
 		return refuse(packet, verdict.reason);
 	}
 	decision = {protocol_of(packet.view), verdict.six, verdict.four, verdict.session, 0};
-	if (!send6(packet, verdict.six, static_cast<uint16_t>(~verdict.delta)))
+	if (!send6(packet, verdict.six, inward_delta(verdict)))
 		return;
 	for (const std::vector<uint8_t> &waiting : shared_.fragments.first(key, decision, now_))
 		if (load(packet, waiting))

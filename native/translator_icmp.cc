@@ -5,6 +5,8 @@
  */
 #include "translator_worker.h"
 
+#include <iterator>
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -106,10 +108,12 @@ void Worker::refuse(const Packet &packet, xlat_reason why)
 {
 	xlat_icmp error;
 	drop(packet, why, packet.view.family ? packet.segments() : 1);
-	if (packet.view.family == 6 && error_for6(packet, why, shared_.mtu, error))
-		answer6(packet, error);
+	bool six = packet.view.family == 6;
+	Allowance &allowance = allowances_[six][why == XLAT_TOO_BIG || why == XLAT_HOP_LIMIT];
+	if (six && error_for6(packet, why, shared_.mtu, error))
+		answer6(packet, error, allowance);
 	else if (packet.view.family == 4 && error_for4(packet, why, shared_.mtu, error))
-		answer4(packet, error);
+		answer4(packet, error, allowance);
 }
 
 /* A client beyond its limits is not answered at the cost of the errors that others need. */
@@ -121,22 +125,55 @@ void Worker::refuse(const Packet &packet, const Verdict &verdict)
 	drop(packet, XLAT_RATE_LIMITED);
 }
 
-bool Worker::may_answer(const Packet &packet)
+bool Worker::may_answer(const Packet &packet, Allowance &allowance)
 {
-	Time passed = now_ - answer_refill_;
+	Time passed = now_ - allowance.refill;
 	if (passed >= 1000 / ANSWER_BURST) {
 		uint64_t tokens =
-			answer_tokens_ + (passed > 1000 ? 1000 : passed) * ANSWER_RATE / 1000;
-		answer_tokens_ =
+			allowance.tokens + (passed > 1000 ? 1000 : passed) * ANSWER_RATE / 1000;
+		allowance.tokens =
 			static_cast<uint32_t>(tokens < ANSWER_BURST ? tokens : ANSWER_BURST);
-		answer_refill_ = now_;
+		allowance.refill = now_;
 	}
-	if (answer_tokens_ == 0) {
+	if (allowance.tokens == 0) {
 		drop(packet, XLAT_RATE_LIMITED);
 		return false;
 	}
-	answer_tokens_--;
+	allowance.tokens--;
 	return true;
+}
+
+/* Whether the address is one of the host; the kernel is asked once a second. */
+bool Worker::is_own_address(xlat_ip4 address)
+{
+	auto &known = own_addresses_[xlat_ip4_host(address) % std::size(own_addresses_)];
+	if (known.address == xlat_ip4_host(address) && now_ < known.until)
+		return known.own;
+	sockaddr_in peer{};
+	peer.sin_family = AF_INET;
+	peer.sin_port = htons(9);
+	peer.sin_addr.s_addr = address.addr.raw;
+	sockaddr_storage from;
+	/* Only to itself does a host send from the address it sends to. */
+	bool own =
+		kernel_source(AF_INET, reinterpret_cast<sockaddr *>(&peer), sizeof(peer), from) &&
+		reinterpret_cast<sockaddr_in *>(&from)->sin_addr.s_addr == address.addr.raw;
+	known = {xlat_ip4_host(address), own, now_ + 1000};
+	return own;
+}
+
+/*
+ * Whether what goes to this IPv4 address turns inside the translator (RFC 6146 3.8). On an address
+ * that is the host's too, the ports that no pool lends and the pings are the host's.
+ */
+bool Worker::is_hairpin(Protocol protocol, uint32_t address, uint16_t port)
+{
+	if (XLAT_LIKELY(!is_pool_address(config_->session, address)))
+		return false;
+	if (protocol != Protocol::ICMP &&
+	    is_pool_port(config_->session, protocol, address, port))
+		return true;
+	return !is_own_address(xlat_ip4_of(address));
 }
 
 bool Worker::source6(const xlat_ip6 &to, xlat_ip6 &source) const
@@ -172,26 +209,28 @@ xlat_ip4 Worker::source4(xlat_ip4 to, xlat_ip4 otherwise)
 	return {{reinterpret_cast<sockaddr_in *>(&own)->sin_addr.s_addr}};
 }
 
-void Worker::answer6(const Packet &packet, const xlat_icmp &error)
+void Worker::answer6(const Packet &packet, const xlat_icmp &error, Allowance &allowance)
 {
 	uint8_t *out = answer_memory_.get() + PACKET_HEADROOM;
 	xlat_ip6 source;
 	uint32_t length;
-	if (xlat_may_answer6(packet.data, &packet.view, &error) || !may_answer(packet) ||
+	if (xlat_may_answer6(packet.data, &packet.view, &error) ||
+	    !may_answer(packet, allowance) ||
 	    !source6(xlat_src6(packet.data, &packet.view), source))
 		return;
 	if (xlat_answer6(packet.data, &packet.view, &error, &source, out, &length) == XLAT_OK)
 		emit(out, length, VnetHeader{});
 }
 
-void Worker::answer4(const Packet &packet, const xlat_icmp &error)
+void Worker::answer4(const Packet &packet, const xlat_icmp &error, Allowance &allowance)
 {
 	uint8_t *out = answer_memory_.get() + PACKET_HEADROOM;
 	xlat_ip4 sender = xlat_src4(packet.data, &packet.view);
 	uint32_t length;
-	if (xlat_may_answer4(packet.data, &packet.view) || !may_answer(packet))
+	if (xlat_may_answer4(packet.data, &packet.view) || !may_answer(packet, allowance))
 		return;
-	bool inside = is_pool_address(config_->session, xlat_ip4_host(sender));
+	bool inside = is_hairpin(protocol_of(packet.view), xlat_ip4_host(sender),
+				 xlat_host16(packet.view.src_port));
 	xlat_ip4 addressed = xlat_dst4(packet.data, &packet.view);
 	xlat_ip4 source = inside ? addressed : source4(sender, addressed);
 	if (xlat_answer4(packet.data, &packet.view, &error, source, next_id(1), out, &length) !=
@@ -230,7 +269,8 @@ void Worker::error6(Packet &packet)
 	xlat_ip6 sender = xlat_src6(packet.data, &packet.view);
 	xlat_ip4 pool = xlat_ip4_of(verdict.four.pool), remote = xlat_ip4_of(verdict.four.remote);
 	bool from_client = to_ip6(sender) == verdict.six.client;
-	bool again = is_pool_address(config_->session, verdict.four.remote);
+	bool again = is_hairpin(protocol_of(embedded), verdict.four.remote,
+				verdict.four.remote_port);
 	bool mapped = from_client || config_->icmp_source4.empty();
 	xlat_tuple4 to{mapped ? pool : source4(remote, pool), remote, {0}, {0}, 0};
 	xlat_tuple4 inner = inward4(verdict.four, icmp);

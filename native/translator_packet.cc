@@ -165,7 +165,7 @@ void Worker::emit(uint8_t *start, uint32_t length, const VnetHeader &vnet)
 
 bool Worker::send4(Packet &packet, const Tuple4 &four, const Tuple6 &six, uint16_t delta)
 {
-	bool again = is_pool_address(config_->session, four.remote);
+	bool again = is_hairpin(protocol_of(packet.view), four.remote, four.remote_port);
 	uint32_t segments = packet.segments(), bytes = packet.wire_bytes();
 	xlat_params params = params_for(packet);
 	xlat_tuple4 to = outward4(four, is_icmp(packet.view), delta);
@@ -236,7 +236,7 @@ void Worker::from4(Packet &packet)
 		return;
 	if (XLAT_UNLIKELY(verdict.reason))
 		return refuse(packet, verdict.reason);
-	send6(packet, verdict.six, static_cast<uint16_t>(~verdict.delta));
+	send6(packet, verdict.six, inward_delta(verdict));
 }
 
 Verdict Worker::admit4(const Packet &packet)

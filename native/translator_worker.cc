@@ -28,7 +28,7 @@ Time boot_time()
 }
 
 Worker::Worker(Shared &shared, unsigned index, int queue, int wake)
-    : shared_(shared), index_(index), queue_(queue), wake_(wake), answer_tokens_(0),
+    : shared_(shared), index_(index), queue_(queue), wake_(wake),
       memory_(new uint8_t[PACKET_HEADROOM + PACKET_MAX]),
       answer_memory_(new uint8_t[PACKET_HEADROOM + XLAT_ANSWER_MAX]),
       buffer_(memory_.get() + PACKET_HEADROOM)

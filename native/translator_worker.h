@@ -56,6 +56,12 @@ struct Packet {
 	uint32_t wire_bytes() const;
 };
 
+/* What is left of a rate of ICMP errors. */
+struct Allowance {
+	uint32_t tokens = 0;
+	Time refill = 0;
+};
+
 class Worker {
 public:
 	Worker(Shared &shared, unsigned index, int queue, int wake);
@@ -100,11 +106,13 @@ private:
 	void drop(const uint8_t *data, uint32_t length, xlat_reason why, uint64_t packets = 1);
 	void refuse(const Packet &packet, xlat_reason why);
 	void refuse(const Packet &packet, const Verdict &verdict);
-	void answer6(const Packet &packet, const xlat_icmp &error);
-	void answer4(const Packet &packet, const xlat_icmp &error);
+	void answer6(const Packet &packet, const xlat_icmp &error, Allowance &allowance);
+	void answer4(const Packet &packet, const xlat_icmp &error, Allowance &allowance);
 	bool source6(const xlat_ip6 &to, xlat_ip6 &source) const;
 	xlat_ip4 source4(xlat_ip4 to, xlat_ip4 otherwise);
-	bool may_answer(const Packet &packet);
+	bool may_answer(const Packet &packet, Allowance &allowance);
+	bool is_hairpin(Protocol protocol, uint32_t address, uint16_t port);
+	bool is_own_address(xlat_ip4 address);
 
 	/* translator_fragment.cc */
 	void fragment6(Packet &packet);
@@ -122,8 +130,14 @@ private:
 	uint64_t generation_ = 0;
 	Time now_ = 0, next_tick_ = 0;
 	uint16_t ip4_id_;
-	uint32_t answer_tokens_;
-	Time answer_refill_ = 0;
+	/* By family, and whether the packet was of a session: who is refused cannot use up theirs. */
+	Allowance allowances_[2][2];
+	/* What the kernel said lately of pool addresses, by their last bits. */
+	struct {
+		uint32_t address;
+		bool own;
+		Time until;
+	} own_addresses_[16] = {};
 
 	std::unique_ptr<uint8_t[]> memory_, answer_memory_, segment_memory_;
 	uint8_t *buffer_; /* where a packet's first byte is read to */
@@ -183,6 +197,12 @@ inline xlat_tuple6 outward6(const Tuple6 &six, bool icmp)
 {
 	xlat_tuple6 in = inward6(six, icmp, 0);
 	return {in.dst, in.src, in.dst_port, in.src_port, 0};
+}
+
+/* The complement serves the other direction, but for 0: that one is to be computed. */
+inline uint16_t inward_delta(const Verdict &verdict)
+{
+	return verdict.delta ? static_cast<uint16_t>(~verdict.delta) : uint16_t{0};
 }
 
 inline bool is_icmp(const xlat_view &view)

@@ -38,6 +38,7 @@ story('A pool address that is the host’s own', ['ping', 'nft'], () => {
     await server.do('source', { host: '192.0.2.80', port: 19, seed: 'down', bytes: BYTES })
     await server.do('udpEcho', { host: '192.0.2.80', port: 7 })
     await router.do('echo', { host: '192.0.2.1', port: 7 })
+    await router.do('udpEcho', { host: '192.0.2.1', port: 7 })
     await scene.now.router.ip('route', 'add', '192.0.2.80/32', 'dev', 'wan0', 'mtu', '1400')
     await client.do('echo', { host: '2001:db8:1::10', port: 2000 })
   })
@@ -78,6 +79,21 @@ story('A pool address that is the host’s own', ['ping', 'nft'], () => {
       const port = Number(seen.split(':')[1])
       expect(port < 10_000 || port > 59_999, seen).toBe(true)
     }
+  })
+
+  it('lets a client reach them through the prefix', async () => {
+    const host = '64:ff9b::192.0.2.1'
+    const { text, seen } = await client.do('greet', { host, port: 7, text: 'from inside' })
+    expect(text).toBe('from inside')
+    expect(seen).toMatch(/^192\.0\.2\.1:[1-5]\d{4}$/)
+    expect((await client.do('udpAsk', { host, port: 7, sizes: [10, 1200] })).sizes).toEqual([10, 1200])
+    expect(await scene.now.client.run('ping', ['-n', '-c', '1', '-W', '2', host])).toContain('1 received')
+    await expect(client.do('greet', { host, port: 8, text: 'x' })).rejects.toThrow('ECONNREFUSED')
+  })
+
+  it('turns what a client sends to a port of the pool', async () => {
+    const greeting = { host: '64:ff9b::192.0.2.1', port: 20_000, text: 'to a client' }
+    expect((await client.do('greet', greeting)).text).toBe('to a client')
   })
 
   it('opens a static binding to the outside', async () => {

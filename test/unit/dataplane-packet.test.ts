@@ -125,6 +125,11 @@ describe.skipIf(reason)(`The packets of a data plane${reason ? ` SKIP: ${reason}
     })
   })
 
+  it('of TCP, from outside and of no session, reach the client of the binding unspoilt', async () => {
+    const out = await bench.exchange(tcp(STATIC, { from: 4242, to: 2000 }, 'A', pattern(33)))
+    expect([same(out.destination, HOST), isSound(out)]).toEqual([true, true])
+  })
+
   describe('larger than the wire', () => {
     const super6 = (ports: { from: number; to: number }, payload: Buffer) =>
       tcp(OUT, { ...ports, partial: true }, 'A', payload)
@@ -458,5 +463,21 @@ describe.skipIf(reason)(`The packets of a data plane${reason ? ` SKIP: ${reason}
     let after = before
     while ((after.NO_BINDING ?? 0) - (before.NO_BINDING ?? 0) < 400) after = await drops()
     expect((after.RATE_LIMITED ?? 0) - (before.RATE_LIMITED ?? 0)).toBeGreaterThan(0)
+  })
+
+  it('from strangers do not keep a client from hearing that there is no port', async () => {
+    await configure({
+      pools: [{ addresses: ['198.51.100.79/32'], firstPort: 2000, lastPort: 2001, clients: ['::/0'] }],
+      static: [],
+    })
+    for (const from of [41_000, 41_001]) await bench.exchange(udp(OUT, { from, to: 7 }, pattern(8)))
+    const before = await drops()
+    for (let n = 0; n < 40; n++) {
+      for (let scan = 0; scan < 20; scan++)
+        bench.send(udp({ ...STATIC, destination: '198.51.100.79' }, { from: 7, to: 3000 + n * 20 + scan }, pattern(8)))
+      bench.send(udp(OUT, { from: 41_100 + n, to: 7 }, pattern(8)))
+    }
+    for (let n = 0; n < 40; n++) await bench.receive(({ family, upper }) => family === 6 && upper[0] === 1)
+    expect((await drops()).RATE_LIMITED ?? 0).toBeGreaterThan(before.RATE_LIMITED ?? 0)
   })
 })
