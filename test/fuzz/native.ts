@@ -59,7 +59,7 @@ export const NATIVE: readonly NativeFuzzer[] = [
     source: 'session.cc',
     flags: ['-std=c++20', '-fno-exceptions', '-pthread', '-I', native],
     with: /^(session|pool)[a-z_]*\.cc$/,
-    length: 1024,
+    length: 512,
     runs: 200,
   },
 ]
