@@ -102,6 +102,7 @@ TranslatorConfig parse_config(const Napi::Object &from)
 	out.allow_non_global = from.Get("allowNonGlobal").ToBoolean();
 	out.copy_traffic_class = from.Get("copyTrafficClass").ToBoolean();
 	out.lowest_ipv6_mtu = static_cast<uint32_t>(number_of(from, "lowestIpv6Mtu"));
+	out.mss_clamp = static_cast<uint16_t>(number_of(from, "mssClamp"));
 	each(from, "icmpSourceV4",
 	     [&](Napi::Value one) { out.icmp_source4.push_back(parse4(text_of(one))); });
 	each(from, "icmpSourceV6",

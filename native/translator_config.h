@@ -24,6 +24,8 @@ struct TranslatorConfig {
 	bool allow_non_global = false;
 	bool copy_traffic_class = true;
 	uint32_t lowest_ipv6_mtu = 1280;
+	/* The most a SYN of either direction may announce; 0 for as it is. */
+	uint16_t mss_clamp = 0;
 	std::vector<uint32_t> icmp_source4;
 	std::vector<Ip6> icmp_source6;
 	FragmentOptions fragments;

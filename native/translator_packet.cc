@@ -133,6 +133,7 @@ xlat_params Worker::params_for(const Packet &packet) const
 	params.partial_checksum = packet.vnet.partial();
 	params.gso_size = packet.vnet.gso() == VNET_GSO_NONE ? uint16_t{0} : packet.vnet.gso_size;
 	params.lowest_ipv6_mtu = config_->lowest_ipv6_mtu;
+	params.mss = config_->mss_clamp;
 	params.mtu4 = params.mtu6 = shared_.mtu;
 	return params;
 }

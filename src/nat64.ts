@@ -51,6 +51,17 @@ function addressesOfRole(config: Config, host: Host, role: 'inside' | 'outside',
     .filter((text) => text.includes(':') === (family === 6) && !/^fe[89ab]/.test(text))
 }
 
+/** `auto`: the payload of the largest TCP packet that every link of either role carries, 0 when none is known. */
+function mssOf(config: Config, host: Host): number {
+  const { mssClamp } = config.translation
+  if (mssClamp !== 'auto') return mssClamp === 'off' ? 0 : parseSize(mssClamp)
+  const rooms = config.interfaces.flatMap(({ name, role, mtu }) => {
+    const size = mtu ?? host.links.find((link) => link.name === name)?.mtu
+    return size ? [size - (role === 'inside' ? 60 : 40)] : []
+  })
+  return rooms.length > 0 ? Math.min(...rooms) : 0
+}
+
 export function dataplaneConfig(config: Config, host: Host): DataplaneConfig | undefined {
   const { nat64, translation, accounting } = config
   if (!nat64) return undefined
@@ -68,6 +79,7 @@ export function dataplaneConfig(config: Config, host: Host): DataplaneConfig | u
     timeouts: timeoutsOf(nat64),
     limits: nat64.limits,
     lowestIpv6Mtu: translation.lowestIpv6Mtu,
+    mssClamp: mssOf(config, host),
     copyTrafficClass: translation.copyTrafficClass,
     icmpSourceV4: or(translation.icmpSourceV4, 'outside', 4),
     icmpSourceV6: or(translation.icmpSourceV6, 'inside', 6),

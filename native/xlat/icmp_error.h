@@ -171,6 +171,7 @@ XLAT_FN enum xlat_reason xlat_plan_error64(const uint8_t *packet, const struct x
 	upper.src_port = inner_to->src_port;
 	upper.dst_port = inner_to->dst_port;
 	upper.partial = upper.complete = false;
+	upper.mss = 0;
 	xlat_plan_inner_upper(
 		packet, &inner, &upper,
 		xlat_sum_ip4(inner_to->src) + xlat_sum_ip4(inner_to->dst) +
@@ -223,6 +224,7 @@ XLAT_FN enum xlat_reason xlat_plan_error46(const uint8_t *packet, const struct x
 	upper.src_port = inner_to->src_port;
 	upper.dst_port = inner_to->dst_port;
 	upper.partial = upper.complete = false;
+	upper.mss = 0;
 	xlat_plan_inner_upper(packet, &inner, &upper,
 			      xlat_sum_ip6(&inner_to->src) + xlat_sum_ip6(&inner_to->dst) +
 				      xlat_minus(xlat_sum_ip4(xlat_src4(packet, &inner)) +

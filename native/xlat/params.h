@@ -20,6 +20,7 @@ struct xlat_params {
 	bool partial_checksum; /* the field holds the pseudo-header's sum (virtio NEEDS_CSUM) */
 	uint16_t gso_size;  /* payload of a segment of a super-packet, 0 for an ordinary packet */
 	struct be16 ip4_id; /* for an IPv4 packet that came without a Fragment header (5.1) */
+	uint16_t mss;	    /* the most a SYN may announce (RFC 9293 3.7.1), 0 for as it is */
 	uint32_t lowest_ipv6_mtu; /* what a packet with DF clear is fragmented to (4.1) */
 	uint32_t mtu6, mtu4;	  /* of the next hops (4.2, 5.2), 0 when not known */
 };

@@ -106,6 +106,7 @@ XLAT_FN enum xlat_reason xlat_plan64(const uint8_t *packet, const struct xlat_vi
 	upper.at = XLAT_IP4_LEN;
 	upper.src_port = to->src_port;
 	upper.dst_port = to->dst_port;
+	upper.mss = params->mss;
 	upper.partial = params->partial_checksum;
 	upper.complete = false;
 	upper.change = to->delta;
@@ -165,6 +166,7 @@ XLAT_FN enum xlat_reason xlat_plan_upper46(const uint8_t *packet, const struct x
 	upper.at = edit->l4_offset;
 	upper.src_port = to->src_port;
 	upper.dst_port = to->dst_port;
+	upper.mss = params->mss;
 	upper.partial = params->partial_checksum;
 	upper.complete = edit->fragment_mtu != 0;
 	upper.change = to->delta;

@@ -16,6 +16,7 @@ struct xlat_upper {
 	uint32_t at; /* in the finished packet */
 	struct be16 src_port, dst_port;
 	uint64_t change; /* what pseudo-header and ports add */
+	uint16_t mss;	 /* the most a SYN announces, 0 for as it is */
 	bool partial;	 /* the checksum field covers the pseudo-header only */
 	bool complete;	 /* and is to be completed here */
 };
@@ -23,6 +24,52 @@ struct xlat_upper {
 XLAT_FN uint64_t xlat_sum_ports(struct be16 old, struct be16 value)
 {
 	return xlat_minus16(old) + value.raw;
+}
+
+/* Where the Maximum Segment Size option's value is, behind the TCP header's start; 0 without one. */
+XLAT_FN uint32_t xlat_find_mss(const uint8_t *l4, uint32_t end)
+{
+	uint32_t at = XLAT_TCP_LEN, i;
+
+	for (i = 0; i < XLAT_TCP_OPTIONS_MAX && at + XLAT_TCP_MSS_LEN <= end; i++) {
+		uint8_t kind = l4[at], length = l4[at + 1];
+
+		if (kind == XLAT_TCP_END)
+			return 0;
+		if (kind == XLAT_TCP_NOP) {
+			at++;
+			continue;
+		}
+		if (kind == XLAT_TCP_MSS)
+			return length == XLAT_TCP_MSS_LEN ? at + 2 : 0;
+		if (length < 2)
+			return 0;
+		at += length;
+	}
+	return 0;
+}
+
+/*
+ * Lowers what a SYN announces, so that the peer's segments fit where Packet Too Big does not come
+ * through; what this adds to the checksum. A value at an odd offset counts with its bytes swapped.
+ */
+XLAT_FN uint64_t xlat_plan_mss(const uint8_t *packet, const struct xlat_view *v,
+			       const struct xlat_upper *upper, struct xlat_edit *edit)
+{
+	const uint8_t *l4 = packet + v->l4_offset;
+	uint32_t have = v->end - v->l4_offset;
+	uint32_t at = xlat_find_mss(l4, v->l4_header_length < have ? v->l4_header_length : have);
+	struct be16 old, value = xlat_be16(upper->mss);
+
+	if (!at || xlat_get16(l4 + at) <= upper->mss)
+		return 0;
+	old = xlat_load16(l4 + at);
+	xlat_patch_word(edit, upper->at + at, old, value);
+	if (at & 1) {
+		old.raw = __builtin_bswap16(old.raw);
+		value.raw = __builtin_bswap16(value.raw);
+	}
+	return xlat_sum_ports(old, value);
 }
 
 /* TCP and UDP. Inside an ICMP error the checksum may have been cut off. */
@@ -33,9 +80,12 @@ XLAT_FN void xlat_plan_ports(const uint8_t *packet, const struct xlat_view *v,
 	uint32_t field = v->kind == XLAT_KIND_TCP ? (uint32_t)XLAT_TCP_CHECKSUM
 						  : (uint32_t)XLAT_UDP_CHECKSUM;
 	struct be16 old, value;
+	uint64_t mss = 0;
 
 	xlat_patch_word(edit, upper->at + XLAT_SRC_PORT, v->src_port, upper->src_port);
 	xlat_patch_word(edit, upper->at + XLAT_DST_PORT, v->dst_port, upper->dst_port);
+	if (XLAT_UNLIKELY(upper->mss && v->kind == XLAT_KIND_TCP && v->tcp_flags & XLAT_TCP_SYN))
+		mss = xlat_plan_mss(packet, v, upper, edit);
 	if (v->l4_offset + field + 2 > v->end)
 		return;
 	old = xlat_load16(l4 + field);
@@ -45,13 +95,13 @@ XLAT_FN void xlat_plan_ports(const uint8_t *packet, const struct xlat_view *v,
 
 		value.raw = xlat_fold(old.raw + upper->change + xlat_minus(ports));
 		if (upper->complete) {
-			value = xlat_full_checksum(l4, xlat_upper_length(v), upper->change);
+			value = xlat_full_checksum(l4, xlat_upper_length(v), upper->change + mss);
 			edit->checksum_complete = true;
 		}
 	} else {
 		if (v->kind == XLAT_KIND_UDP && !old.raw)
 			return; /* there is none */
-		value = xlat_update(old, upper->change);
+		value = xlat_update(old, upper->change + mss);
 	}
 	if (v->kind == XLAT_KIND_UDP && !value.raw && (!upper->partial || upper->complete))
 		value.raw = 0xffff; /* RFC 768: zero would say there is none */

@@ -13,6 +13,7 @@ enum xlat_size {
 	XLAT_IP6_LEN = 40,
 	XLAT_FRAGMENT_LEN = 8,
 	XLAT_TCP_LEN = 20,
+	XLAT_TCP_OPTIONS_MAX = 40,
 	XLAT_UDP_LEN = 8,
 	XLAT_ICMP_LEN = 8,
 	XLAT_IP4_MAX = 65535,
@@ -99,6 +100,13 @@ enum xlat_tcp_flag {
 	XLAT_TCP_RST = 0x04,
 	XLAT_TCP_PSH = 0x08,
 	XLAT_TCP_ACK = 0x10,
+};
+
+enum xlat_tcp_option { /* RFC 9293 3.1 */
+		       XLAT_TCP_END = 0,
+		       XLAT_TCP_NOP = 1,
+		       XLAT_TCP_MSS = 2,
+		       XLAT_TCP_MSS_LEN = 4,
 };
 
 enum xlat_icmp4_type {

@@ -90,6 +90,11 @@ export const FORMATS: Readonly<Record<string, Format>> = {
     meaning: 'Whole number with the unit `B`, `KiB`, `MiB` or `GiB`.',
     canonical: (text) => formatSize(parseSize(text)),
   },
+  mss: {
+    example: '1360B',
+    meaning: 'Bytes of a TCP segment, as a whole number with the unit `B`; or `off`, or `auto`.',
+    canonical: (text) => (isWord(text) ? text : formatSize(parseSize(text))),
+  },
   route: {
     example: '0.0.0.0/0 via 192.0.2.1',
     meaning: '`PREFIX via ADDRESS`, or `PREFIX` for a route on the link.',
@@ -107,6 +112,10 @@ export const FORMATS: Readonly<Record<string, Format>> = {
   },
   sha256: { example: 'e3b0c442…', meaning: '64 hexadecimal digits.', canonical: sha256 },
   domain: { example: 'example.net', meaning: 'Domain in ASCII form; names below it match too.', canonical: domain },
+}
+
+function isWord(text: string): boolean {
+  return text === 'off' || text === 'auto'
 }
 
 /** `1024-65535`, or one port. */

@@ -153,6 +153,11 @@ const Translation = defaulted(
       maximum: 9000,
       description: 'DF-clear IPv4 packets are fragmented to this IPv6 size (RFC 7915 section 4).',
     }),
+    mssClamp: text(
+      'mss',
+      'The most payload that a TCP SYN of either direction may announce; `auto` is what the links of both roles carry.',
+      { default: 'off', atLeast: '216B', atMost: '65475B' },
+    ),
     copyTrafficClass: Type.Boolean({
       default: true,
       description: 'Copy TOS and traffic class; false writes zero (RFC 7915 sections 4.1 and 5.1).',

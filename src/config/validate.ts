@@ -131,7 +131,7 @@ function string(node: Node, value: unknown, path: string, report: Report): unkno
       'must be text',
       node.format === 'duration'
         ? `Write ${value}s, with a unit.`
-        : node.format === 'size'
+        : node.format === 'size' || node.format === 'mss'
           ? `Write ${value}B, with a unit.`
           : `Write it in quotes, as in "${shape}".`,
     )
@@ -158,7 +158,8 @@ function formatted(node: Node, name: string, value: string, path: string, report
 }
 
 function withinBounds(node: Node, text: string, path: string, report: Report): boolean {
-  const measure = node.format === 'size' ? parseSize : parseDuration
+  if (!/^[0-9]/.test(text)) return true
+  const measure = node.format === 'duration' ? parseDuration : parseSize
   const tooLow = node.atLeast !== undefined && measure(text) < measure(node.atLeast)
   const tooHigh = node.atMost !== undefined && measure(text) > measure(node.atMost)
   if (tooLow) report(path, `is ${text}, less than ${node.atLeast}`, `Write ${node.atLeast} or more.`)

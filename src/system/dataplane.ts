@@ -33,6 +33,8 @@ export interface DataplaneConfig {
     readonly newSessionsPerSecond: number
   }
   readonly lowestIpv6Mtu: number
+  /** Bytes that a SYN may announce; 0 for as it is. */
+  readonly mssClamp: number
   readonly copyTrafficClass: boolean
   readonly icmpSourceV4: readonly string[]
   readonly icmpSourceV6: readonly string[]

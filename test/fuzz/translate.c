@@ -34,6 +34,7 @@ static struct xlat_params read_params(const uint8_t *data)
 	params.gso_size = segments[data[1] >> 3 & 7];
 	params.ip4_id = xlat_be16(data[2]);
 	params.lowest_ipv6_mtu = data[3] * 8u;
+	params.mss = data[2];
 	params.mtu6 = mtus[data[4] & 7];
 	params.mtu4 = mtus[data[4] >> 3 & 7];
 	return params;

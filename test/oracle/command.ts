@@ -36,6 +36,7 @@ function params(words: Words): Params {
     amendUdpZero: number(words, 'amend') === 1,
     partialChecksum: number(words, 'partial') === 1,
     gsoSize: number(words, 'gso'),
+    mss: number(words, 'mss'),
     identification: number(words, 'id'),
     lowestIpv6Mtu: number(words, 'lowest', 1280),
     mtu6: number(words, 'mtu6'),

@@ -272,6 +272,7 @@ function settings(random: Random, partial: boolean): string[] {
     ...choice(2, 'amend', [1]),
     ...choice(3, 'id', [7, 65535]),
     ...choice(6, 'gso', [1, 536, 1220, 1221, 1232, 1440]),
+    ...choice(3, 'mss', [1, 536, 1220, 1360, 65535]),
     ...choice(6, 'lowest', [0, 68, 1281, 1400, 1500, 9000]),
     ...choice(5, 'mtu6', [1280, 1400, 1500, 65535]),
     ...choice(5, 'mtu4', [68, 576, 1260, 1261, 1400, 1500]),

@@ -35,6 +35,8 @@ export interface Params {
   readonly amendUdpZero: boolean
   readonly partialChecksum: boolean
   readonly gsoSize: number
+  /** The most a SYN may announce; 0 for as it is. */
+  readonly mss: number
   readonly identification: number
   readonly lowestIpv6Mtu: number
   readonly mtu6: number
@@ -151,13 +153,31 @@ function amendUdp(packet: Packet, to: Flow, params: Params): Uint8Array {
   return bytes
 }
 
+/** RFC 9293 §3.2, §3.7.1: the value of option 2 in a SYN, lowered, and the checksum with it. */
+function clampMss({ kind, upper }: Packet, { mss, partialChecksum }: Params): Uint8Array {
+  if (mss === 0 || kind !== 'tcp' || ((upper[13] ?? 0) & 2) === 0) return upper
+  const bytes = upper.slice()
+  const options = bytes.subarray(20, tcpHeader(bytes))
+  let at = 0
+  while (at < options.length && options[at] !== 0 && options[at] !== 2) {
+    const length = options[at] === 1 ? 1 : (options[at + 1] ?? 0)
+    if (length === 0 || (options[at] !== 1 && length < 2)) return upper
+    at += length
+  }
+  if (options[at] !== 2 || options[at + 1] !== 4 || at + 4 > options.length || word(options, at + 2) <= mss)
+    return upper
+  setWord(options, at + 2, mss)
+  if (!partialChecksum) setWord(bytes, FIELD.tcp, keepError(word(upper, FIELD.tcp), sum(upper), sum(bytes)))
+  return bytes
+}
+
 function upperLayer(packet: Packet, to: Flow, params: Params, fragmented: boolean): Upper {
   const { kind, upper, upperLength } = packet
   const partial = params.partialChecksum
   if (kind === 'tcp' || kind === 'udp') {
     if (packet.family === 4 && kind === 'udp' && word(upper, FIELD.udp) === 0 && !partial)
       return { bytes: amendUdp(packet, to, params), completed: false }
-    const bytes = transport(packet, kind, to, partial, upperLength)
+    const bytes = transport({ ...packet, upper: clampMss(packet, params) }, kind, to, partial, upperLength)
     // Nobody completes a checksum over fragments.
     if (partial && fragmented) complete(bytes, FIELD[kind])
     return { bytes, completed: partial && fragmented }

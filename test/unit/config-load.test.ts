@@ -244,6 +244,16 @@ interfaces: [{ name: "eth 0" }]
       '/translation/fragmentMemory: is 2GiB, more than 1GiB | Write 1GiB or less.',
     ],
     [
+      'a segment size without unit',
+      'version: 1\ntranslation: { mssClamp: 1360 }',
+      '/translation/mssClamp: must be text, but is the number 1360 | Write 1360B, with a unit.',
+    ],
+    [
+      'a segment size that no packet has',
+      'version: 1\ntranslation: { mssClamp: 100B }',
+      '/translation/mssClamp: is 100B, less than 216B | Write 216B or more.',
+    ],
+    [
       'a size without unit',
       'version: 1\ntranslation: { fragmentMemory: "4" }',
       '/translation/fragmentMemory: "4" has no unit | Write a whole number with a unit',

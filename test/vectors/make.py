@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the vectors: /usr/bin/python3 test/vectors/make.py (needs python3-scapy; the tests do not)."""
+import ipaddress
 import struct
 import sys
 
@@ -298,8 +299,48 @@ def checksums():
     t.write()
 
 
+def mss():
+    t = Topic('mss', 'The segment size that a SYN announces')
+    SYN, ACK = 2, 16
+
+    def segment(src, dst, sport, dport, options, flags, partial):
+        body = struct.pack('!HHIIBBHHH', sport, dport, 1000, 2000, (20 + len(options)) // 4 << 4, flags, 8192, 0, 0) + options
+        s, d = ipaddress.ip_address(src).packed, ipaddress.ip_address(dst).packed
+        pseudo = s + d + struct.pack('!IHH', len(body), 0, 6)
+        return with_checksum(body, 16, ~checksum(pseudo) & 0xffff if partial else checksum(pseudo + body))
+
+    def both(what, before, after, flags=SYN, partial=0):
+        def upper(src, dst, sport, dport, options):
+            return segment(src, dst, sport, dport, options, flags, partial)
+        params = {'mss': 1360, **({'partial': 1} if partial else {})}
+        t.translate(f'RFC 9293 §3.7.1: {what}, to IPv4', '64', ip6(C6, S6, 6, upper(C6, S6, 1234, 80, before)),
+                    ip4(P4, S4, 6, upper(P4, S4, 40000, 80, after), ttl=63), TO4, **params)
+        t.translate(f'RFC 9293 §3.7.1: {what}, to IPv6', '46', ip4(S4, P4, 6, upper(S4, P4, 80, 40000, before)),
+                    ip6(S6, C6, 6, upper(S6, C6, 80, 1234, after), hop=63), TO6, **params)
+
+    def of(value):
+        return struct.pack('!BBH', 2, 4, value)
+
+    both('a SYN announces no more than the clamp', of(1440), of(1360))
+    both('a SYN that accepts announces no more either', of(1460), of(1360), flags=SYN | ACK)
+    both('a SYN that announces the clamp stays as it is', of(1360), of(1360))
+    both('a SYN that announces less stays as it is', of(536), of(536))
+    both('a segment that is no SYN stays as it is', of(1440), of(1440), flags=ACK)
+    both('a SYN without the option stays as it is', b'', b'')
+    both('the option is found behind others', bytes([1, 1, 4, 2, 8, 10]) + bytes(range(8)) + of(8960) + bytes(2),
+         bytes([1, 1, 4, 2, 8, 10]) + bytes(range(8)) + of(1360) + bytes(2))
+    both('the value may stand at an odd offset', bytes([1]) + of(1440) + bytes([1, 1, 0]), bytes([1]) + of(1360) + bytes([1, 1, 0]))
+    both('what stands behind the end of the list is no option', bytes([0, 1, 1, 1]) + of(1440), bytes([0, 1, 1, 1]) + of(1440))
+    both('an option without a length ends the search', bytes([8, 0, 1, 1]) + of(1440), bytes([8, 0, 1, 1]) + of(1440))
+    both('an option of another length is not the segment size', bytes([2, 6, 5, 180, 0, 0, 1, 1]), bytes([2, 6, 5, 180, 0, 0, 1, 1]))
+    both('an option that reaches beyond the header is left alone', bytes([1, 1, 2, 4]), bytes([1, 1, 2, 4]))
+    both('a checksum left to a network card covers no option', of(1440), of(1360), partial=1)
+    both('40 bytes of options are looked through', b'\1' * 36 + of(1440), b'\1' * 36 + of(1360))
+    t.write()
+
+
 if __name__ == '__main__':
     import make_icmp
 
-    for topic in (plain, extensions, fragments, checksums, *make_icmp.TOPICS):
+    for topic in (plain, extensions, fragments, checksums, mss, *make_icmp.TOPICS):
         topic()

@@ -74,6 +74,7 @@ static enum xlat_reason plan(const uint8_t *p, const struct xlat_view *v, struct
 	params.copy_traffic_class = chance(2);
 	params.hop_adjust = (int8_t)(1 - (int)chance(3));
 	params.lowest_ipv6_mtu = chance(2) ? 1280 : 1500;
+	params.mss = chance(2) ? 536 : 0;
 	return v->family == 6 ? xlat_plan64(p, v, &to4, &to4, &params, edit)
 			      : xlat_plan46(p, v, &to6, &to6, &params, edit);
 }

@@ -95,6 +95,7 @@ static void read_params(struct xlat_params *params)
 	params->amend_udp_zero = number("amend", 0);
 	params->partial_checksum = number("partial", 0);
 	params->gso_size = (uint16_t)number("gso", 0);
+	params->mss = (uint16_t)number("mss", 0);
 	params->ip4_id = xlat_be16(number("id", 0));
 	params->lowest_ipv6_mtu = number("lowest", 1280);
 	params->mtu6 = number("mtu6", 0);
