@@ -4,200 +4,29 @@
  * fills slots, JavaScript writes answers into them, send() sends each slot to the peer named in its
  * header, from the local address named there. So an answer leaves from the address that was asked
  * (PKTINFO), and a slot's header copied elsewhere is all one needs to answer later.
- *
- * Sockets are watched by libuv inside the environment's loop: no thread, no wake-up across threads,
- * nothing to lock. Node exports libuv's symbols but its headers are not installed, so the few
- * functions are declared here; handles are opaque and sized by uv_handle_size(), and the ABI of
- * libuv 1.x is fixed.
  */
 #include "datagram.h"
+
+#include "datagram_ring.h"
+#include "datagram_watch.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
-#include <netinet/in.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <string>
-#include <vector>
 
-extern "C" {
-struct uv_loop_s;
-struct uv_handle_s;
-struct uv_poll_s;
-size_t uv_handle_size(int type);
-int uv_poll_init(uv_loop_s *loop, uv_poll_s *handle, int fd);
-int uv_poll_start(uv_poll_s *handle, int events, void (*cb)(uv_poll_s *, int, int));
-void uv_close(uv_handle_s *handle, void (*cb)(uv_handle_s *));
-void *uv_handle_get_data(const uv_handle_s *handle);
-void uv_handle_set_data(uv_handle_s *handle, void *data);
-}
+using datagram::batch;
+using datagram::control;
+using datagram::PAYLOAD_SIZE;
+using datagram::Ring;
+using datagram::slot_header;
+using datagram::watcher;
 
 namespace {
-
-constexpr int UV_POLL_TYPE = 8; /* uv_handle_type of libuv 1.x */
-constexpr int UV_READABLE_EVENT = 1;
-
-constexpr uint32_t SLOT_SIZE = 2048;
-constexpr uint32_t HEADER_SIZE = 64;
-constexpr uint32_t PAYLOAD_SIZE = SLOT_SIZE - HEADER_SIZE;
-constexpr uint32_t MAX_SLOTS = 256;
-
-/* What JavaScript reads and writes at the start of each slot (src/dns64/datagram.ts). */
-struct slot_header {
-	uint32_t length;      /* of the datagram received, or to send; 0 sends nothing */
-	uint8_t family;       /* 4 or 6; a mapped client is 4 */
-	uint8_t truncated;
-	uint16_t port;        /* host order */
-	uint8_t peer[16];     /* IPv4 in the first four bytes, the rest zero */
-	uint8_t local[16];    /* the address that was asked; all zero when the socket knows it */
-	uint32_t scope;       /* link of a link-local peer */
-	uint32_t reserved[4];
-};
-static_assert(sizeof(slot_header) <= HEADER_SIZE);
-
-union control {
-	cmsghdr align;
-	char bytes[CMSG_SPACE(sizeof(in6_pktinfo))];
-};
-
-/* What recvmmsg and sendmmsg work on, one element a slot. */
-struct batch {
-	std::vector<sockaddr_storage> names;
-	std::vector<iovec> vectors;
-	std::vector<control> controls;
-	std::vector<mmsghdr> messages;
-
-	void resize(uint32_t count)
-	{
-		names.resize(count);
-		vectors.resize(count);
-		controls.resize(count);
-		messages.resize(count);
-	}
-};
-
-class Ring : public Napi::ObjectWrap<Ring> {
-public:
-	static Napi::Function define(Napi::Env env)
-	{
-		return DefineClass(env, "DatagramRing", {InstanceAccessor<&Ring::buffer>("buffer")});
-	}
-
-	explicit Ring(const Napi::CallbackInfo &info) : Napi::ObjectWrap<Ring>(info)
-	{
-		count = std::clamp<uint32_t>(info[0].ToNumber().Uint32Value(), 1, MAX_SLOTS);
-		Napi::ArrayBuffer storage = Napi::ArrayBuffer::New(info.Env(), count * SLOT_SIZE);
-		slots = static_cast<uint8_t *>(storage.Data());
-		memory = Napi::Persistent(storage);
-		in.resize(count);
-		out.resize(count);
-		for (uint32_t slot = 0; slot < count; slot++)
-			rearm(slot);
-	}
-
-	/* Makes a message ready to receive into its slot; the kernel changes only those it filled. */
-	void rearm(uint32_t slot)
-	{
-		in.vectors[slot] = {payload(slot), PAYLOAD_SIZE};
-		msghdr &message = in.messages[slot].msg_hdr;
-		message = {};
-		message.msg_name = &in.names[slot];
-		message.msg_namelen = sizeof(sockaddr_storage);
-		message.msg_iov = &in.vectors[slot];
-		message.msg_iovlen = 1;
-		message.msg_control = &in.controls[slot];
-		message.msg_controllen = sizeof(control);
-	}
-
-	slot_header &header(uint32_t slot)
-	{
-		return *reinterpret_cast<slot_header *>(slots + slot * SLOT_SIZE);
-	}
-
-	uint8_t *payload(uint32_t slot) { return slots + slot * SLOT_SIZE + HEADER_SIZE; }
-
-	uint32_t count = 0;
-	batch in, out;
-
-private:
-	Napi::Value buffer(const Napi::CallbackInfo &) { return memory.Value(); }
-
-	uint8_t *slots = nullptr;
-	Napi::Reference<Napi::ArrayBuffer> memory;
-};
-
-/* The part of a socket that libuv owns: it outlives the JavaScript object until uv_close is done. */
-struct watcher {
-	napi_env env = nullptr;
-	napi_ref callback = nullptr;
-	napi_async_context context = nullptr;
-	napi_async_cleanup_hook_handle hook = nullptr;
-	uv_poll_s *poll = nullptr;
-	int fd = -1;
-	bool closing = false;
-	watcher **owner = nullptr;
-
-	static void start(watcher *self, uv_loop_s *loop);
-	static void close(watcher *self);
-	static void readable(uv_poll_s *poll, int status, int events);
-};
-
-void watcher::start(watcher *self, uv_loop_s *loop)
-{
-	self->poll = static_cast<uv_poll_s *>(calloc(1, uv_handle_size(UV_POLL_TYPE)));
-	uv_poll_init(loop, self->poll, self->fd);
-	uv_handle_set_data(reinterpret_cast<uv_handle_s *>(self->poll), self);
-	uv_poll_start(self->poll, UV_READABLE_EVENT, readable);
-	napi_add_async_cleanup_hook(
-	    self->env,
-	    [](napi_async_cleanup_hook_handle, void *data) { close(static_cast<watcher *>(data)); },
-	    self, &self->hook);
-}
-
-void watcher::readable(uv_poll_s *poll, int, int)
-{
-	auto *self = static_cast<watcher *>(uv_handle_get_data(reinterpret_cast<uv_handle_s *>(poll)));
-	Napi::Env env(self->env);
-	Napi::HandleScope scope(env);
-	napi_value function, global, result;
-	if (self->closing || napi_get_reference_value(env, self->callback, &function) != napi_ok)
-		return;
-	napi_get_global(env, &global);
-	if (napi_make_callback(env, self->context, global, function, 0, nullptr, &result) ==
-	    napi_pending_exception) {
-		napi_value error;
-		napi_get_and_clear_last_exception(env, &error);
-		napi_fatal_exception(env, error);
-	}
-}
-
-void watcher::close(watcher *self)
-{
-	if (self->closing)
-		return;
-	self->closing = true;
-	if (self->owner)
-		*self->owner = nullptr;
-	auto *handle = reinterpret_cast<uv_handle_s *>(self->poll);
-	uv_close(handle, [](uv_handle_s *closed) {
-		auto *done = static_cast<watcher *>(uv_handle_get_data(closed));
-		Napi::HandleScope scope{Napi::Env(done->env)};
-		napi_delete_reference(done->env, done->callback);
-		napi_async_destroy(done->env, done->context);
-		napi_remove_async_cleanup_hook(done->hook);
-		free(closed);
-		delete done;
-	});
-	/* libuv no longer polls it: the port is free when close() returns, not a turn later. */
-	::close(self->fd);
-}
 
 /* Refuses with an Error whose `code` is the errno's name, as Node's own sockets do. */
 Napi::Value refuse(Napi::Env env, int error, const char *what)
