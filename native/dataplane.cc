@@ -88,6 +88,55 @@ Napi::Object packet_object(Napi::Env env, const PacketSummary &packet)
 	return out;
 }
 
+/* The reason, or null. */
+Napi::Value reason_value(Napi::Env env, xlat_reason why)
+{
+	if (!why)
+		return env.Null();
+	const xlat_reason_row *row = xlat_reason_text(why);
+	Napi::Object out = Napi::Object::New(env);
+	out.Set("reason", row->name);
+	out.Set("sentence", row->sentence);
+	out.Set("rfc", row->rfc);
+	out.Set("step", step_name(step_of(why)));
+	return out;
+}
+
+Napi::Object traced_object(Napi::Env env, const TracedPacket &packet)
+{
+	Napi::Object out = packet_object(env, packet.in);
+	out.Set("time", static_cast<double>(packet.time) / 1000);
+	if (packet.admitted) {
+		Napi::Object session = Napi::Object::New(env);
+		session.Set("state", state_name(packet.state));
+		session.Set("fresh", packet.fresh);
+		out.Set("session", session);
+	} else {
+		out.Set("session", env.Null());
+	}
+	out.Set("lost", reason_value(env, packet.why));
+	out.Set("answered", packet.answered);
+	out.Set("sent", packet.sent);
+	if (packet.sent)
+		out.Set("out", packet_object(env, packet.out));
+	else
+		out.Set("out", env.Null());
+	return out;
+}
+
+TraceEnd parse_end(const Napi::Object &from, const char *key)
+{
+	TraceEnd end;
+	if (!from.Get(key).IsString())
+		return end;
+	std::string address = string_of(from, key);
+	if (address.find(':') != std::string::npos)
+		end.six = parse_prefix6(address);
+	else
+		end.four = parse_prefix4(address);
+	return end;
+}
+
 Napi::Array lost_array(Napi::Env env, const std::vector<LostPacket> &lost, xlat_reason why)
 {
 	Napi::Array out = Napi::Array::New(env, lost.size());
@@ -113,6 +162,9 @@ public:
 						InstanceMethod<&Dataplane::bindings>("bindings"),
 						InstanceMethod<&Dataplane::drops>("drops"),
 						InstanceMethod<&Dataplane::clients>("clients"),
+						InstanceMethod<&Dataplane::open_trace>("openTrace"),
+						InstanceMethod<&Dataplane::read_trace>("readTrace"),
+						InstanceMethod<&Dataplane::close_trace>("closeTrace"),
 						InstanceMethod<&Dataplane::close>("close"),
 					}));
 	}
@@ -135,6 +187,9 @@ private:
 	Napi::Value bindings(const Napi::CallbackInfo &info);
 	Napi::Value drops(const Napi::CallbackInfo &info);
 	Napi::Value clients(const Napi::CallbackInfo &info);
+	Napi::Value open_trace(const Napi::CallbackInfo &info);
+	Napi::Value read_trace(const Napi::CallbackInfo &info);
+	Napi::Value close_trace(const Napi::CallbackInfo &info);
 	Napi::Value close(const Napi::CallbackInfo &info);
 
 	napi_env env_;
@@ -296,6 +351,44 @@ Napi::Value Dataplane::clients(const Napi::CallbackInfo &info)
 		out.Set(i, one);
 	}
 	return out;
+}
+
+Napi::Value Dataplane::open_trace(const Napi::CallbackInfo &info)
+{
+	Napi::Env env = info.Env();
+	if (closed(env))
+		return env.Undefined();
+	Napi::Object from = info[0].As<Napi::Object>();
+	TraceFilter filter;
+	filter.from = parse_end(from, "from");
+	filter.to = parse_end(from, "to");
+	if (from.Get("protocol").IsString())
+		filter.protocol = parse_protocol(string_of(from, "protocol"));
+	return Napi::Number::New(env, translator_->tracer().open(filter));
+}
+
+Napi::Value Dataplane::read_trace(const Napi::CallbackInfo &info)
+{
+	Napi::Env env = info.Env();
+	std::vector<TracedPacket> packets;
+	uint64_t missed = 0;
+	uint32_t number = info[0].ToNumber().Uint32Value();
+	if (!translator_ || !translator_->tracer().read(number, packets, missed))
+		return env.Undefined();
+	Napi::Array list = Napi::Array::New(env, packets.size());
+	for (uint32_t i = 0; i < packets.size(); i++)
+		list.Set(i, traced_object(env, packets[i]));
+	Napi::Object out = Napi::Object::New(env);
+	out.Set("packets", list);
+	out.Set("missed", static_cast<double>(missed));
+	return out;
+}
+
+Napi::Value Dataplane::close_trace(const Napi::CallbackInfo &info)
+{
+	if (translator_)
+		translator_->tracer().close(info[0].ToNumber().Uint32Value());
+	return info.Env().Undefined();
 }
 
 Napi::Value Dataplane::close(const Napi::CallbackInfo &info)

@@ -57,7 +57,8 @@ bool Translator::start(const TranslatorOptions &options, const TranslatorConfig 
 	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed))
 		seed = boot_time();
 	shared_.reset(
-		new Shared{*table_, *fragments_, options.threads, options.mtu, seed, {}, {}, {1}});
+		new Shared{*table_, *fragments_, options.threads, options.mtu, seed, {}, {}, {1},
+			   {}});
 	shared_->config = std::make_shared<const TranslatorConfig>(config);
 	for (unsigned i = 0; i < options.threads; i++)
 		workers_.push_back(std::make_unique<Worker>(*shared_, i, tun_.queue(i), wake_));

@@ -42,6 +42,7 @@ public:
 	void close(bool keep);
 
 	SessionTable &table() { return *table_; }
+	Tracer &tracer() { return shared_->tracer; }
 	unsigned threads() const { return static_cast<unsigned>(workers_.size()); }
 	Traffic traffic() const;
 	/* By enum xlat_reason. */

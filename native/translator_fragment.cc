@@ -106,8 +106,11 @@ void Worker::fragment6(Packet &packet)
 			return forward_fragment6(packet, decision);
 		case FragmentFate::REASSEMBLE:
 			return reassemble(packet, key);
-		case FragmentFate::HELD:
 		case FragmentFate::DROPPED:
+			if (followed_)
+				followed_->why = XLAT_FRAGMENT_MEMORY;
+			return;
+		case FragmentFate::HELD:
 			return;
 		}
 	}
@@ -149,8 +152,11 @@ void Worker::fragment4(Packet &packet)
 			return forward_fragment4(packet, decision);
 		case FragmentFate::REASSEMBLE:
 			return reassemble(packet, key);
-		case FragmentFate::HELD:
 		case FragmentFate::DROPPED:
+			if (followed_)
+				followed_->why = XLAT_FRAGMENT_MEMORY;
+			return;
+		case FragmentFate::HELD:
 			return;
 		}
 	}

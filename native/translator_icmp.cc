@@ -97,6 +97,8 @@ void Worker::drop(const uint8_t *data, uint32_t length, xlat_reason why, uint64_
 {
 	counters_.drops[why].add(packets);
 	lost_.note(why, now_, data, length);
+	if (XLAT_UNLIKELY(followed_) && !followed_->why)
+		followed_->why = why;
 }
 
 void Worker::drop(const Packet &packet, xlat_reason why, uint64_t packets)
@@ -263,6 +265,8 @@ void Worker::error6(Packet &packet)
 	if (!xlat_ip6_equal(&inner_source, &destination))
 		return drop(packet, XLAT_ICMP_NO_SESSION);
 	Verdict verdict = shared_.table.error64(protocol_of(embedded), tuple, now_);
+	if (followed_)
+		followed_->admit(verdict);
 	if (verdict.reason)
 		return drop(packet, verdict.reason);
 
@@ -307,6 +311,8 @@ void Worker::error4(Packet &packet)
 		     xlat_host16(embedded.src_port),
 		     icmp ? uint16_t{0} : xlat_host16(embedded.dst_port)};
 	Verdict verdict = shared_.table.error46(protocol_of(embedded), tuple, now_);
+	if (followed_)
+		followed_->admit(verdict);
 	if (verdict.reason)
 		return drop(packet, verdict.reason);
 

@@ -66,6 +66,14 @@ Step step_of(xlat_reason why)
 	return Step::ROUTE;
 }
 
+uint64_t real_time()
+{
+	timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	return static_cast<uint64_t>(now.tv_sec) * 1000 +
+	       static_cast<uint64_t>(now.tv_nsec) / 1000000;
+}
+
 PacketSummary summarize(const uint8_t *data, uint32_t length)
 {
 	PacketSummary out;
@@ -102,10 +110,7 @@ bool LostLog::due(xlat_reason why, Time now)
 
 void LostLog::keep(xlat_reason why, const PacketSummary &packet)
 {
-	timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
-	uint64_t time = static_cast<uint64_t>(now.tv_sec) * 1000 +
-			static_cast<uint64_t>(now.tv_nsec) / 1000000;
+	uint64_t time = real_time();
 	std::lock_guard guard(lock_);
 	Ring &ring = rings_[why];
 	ring.last[ring.count++ % LOST_KEPT] = {time, packet};

@@ -32,6 +32,8 @@ struct PacketSummary {
 	/* IPv4 in the first four bytes. */
 	uint8_t source[16] = {}, destination[16] = {};
 };
+/* CLOCK_REALTIME in milliseconds: for those who read, never for the timers. */
+uint64_t real_time();
 PacketSummary summarize(const uint8_t *data, uint32_t length);
 
 struct LostPacket {

@@ -46,12 +46,25 @@ uint32_t Packet::wire_bytes() const
 
 void Worker::receive(uint8_t *data, uint32_t length, const VnetHeader &vnet)
 {
+	if (XLAT_UNLIKELY(shared_.tracer.on()) && !followed_)
+		return follow(data, length, vnet);
 	Packet packet{data, length, vnet, {}};
 	xlat_reason why = xlat_parse(data, length, &packet.view);
 	if (XLAT_UNLIKELY(why))
 		return refuse(packet, why);
 	complete_foreign_checksum(packet);
 	dispatch(packet);
+}
+
+/* As above, with a record of the packet's way. */
+void Worker::follow(uint8_t *data, uint32_t length, const VnetHeader &vnet)
+{
+	TracedPacket packet;
+	packet.in = summarize(data, length);
+	followed_ = &packet;
+	receive(data, length, vnet);
+	followed_ = nullptr;
+	shared_.tracer.offer(config_->session, packet);
 }
 
 void Worker::dispatch(Packet &packet)
@@ -111,7 +124,10 @@ Verdict Worker::admit6(const Packet &packet)
 		     xlat_host16(view.src_port),
 		     is_icmp(view) ? uint16_t{0} : xlat_host16(view.dst_port)};
 	Facts facts{protocol_of(view), view.tcp_flags, packet.segments(), packet.wire_bytes()};
-	return shared_.table.outbound(tuple, facts, now_);
+	Verdict verdict = shared_.table.outbound(tuple, facts, now_);
+	if (XLAT_UNLIKELY(followed_))
+		followed_->admit(verdict);
+	return verdict;
 }
 
 be16 Worker::next_id(uint32_t count)
@@ -160,6 +176,8 @@ void Worker::emit(uint8_t *start, uint32_t length, const VnetHeader &vnet)
 {
 	uint8_t *frame = start - sizeof(vnet);
 	std::memcpy(frame, &vnet, sizeof(vnet));
+	if (XLAT_UNLIKELY(followed_))
+		followed_->leave(start, length);
 	if (XLAT_UNLIKELY(write(queue_, frame, length + sizeof(vnet)) < 0))
 		drop(start, length, XLAT_TUN_WRITE);
 }
@@ -248,7 +266,10 @@ Verdict Worker::admit4(const Packet &packet)
 		     is_icmp(view) ? uint16_t{0} : xlat_host16(view.src_port)};
 	Facts facts{protocol_of(view),   view.tcp_flags, packet.segments(),
 		    packet.wire_bytes(), packet.data,    packet.view.end};
-	return shared_.table.inbound(tuple, facts, now_);
+	Verdict verdict = shared_.table.inbound(tuple, facts, now_);
+	if (XLAT_UNLIKELY(followed_))
+		followed_->admit(verdict);
+	return verdict;
 }
 
 bool Worker::send6(Packet &packet, const Tuple6 &six, uint16_t delta)
@@ -287,6 +308,8 @@ bool Worker::send6(Packet &packet, const Tuple6 &six, uint16_t delta)
 void Worker::emit_fragments(const uint8_t *start, const xlat_edit &edit)
 {
 	VnetHeader plain{};
+	if (XLAT_UNLIKELY(followed_))
+		followed_->leave(start, edit.length);
 	uint32_t count = xlat_fragment_count(edit.length, edit.fragment_mtu);
 	for (uint32_t i = 0; i < count; i++) {
 		xlat_slice slice;

@@ -19,6 +19,7 @@
 #include "translator_config.h"
 #include "translator_counters.h"
 #include "translator_lost.h"
+#include "translator_trace.h"
 #include "vnet.h"
 #include "xlat/answer.h"
 #include "xlat/plan.h"
@@ -40,6 +41,7 @@ struct Shared {
 	std::mutex lock;
 	std::shared_ptr<const TranslatorConfig> config;
 	std::atomic<uint64_t> generation{1};
+	Tracer tracer;
 };
 
 /* CLOCK_BOOTTIME in milliseconds, as SessionTable counts. */
@@ -82,6 +84,7 @@ private:
 
 	/* translator_packet.cc: the way of an ordinary packet */
 	void receive(uint8_t *data, uint32_t length, const VnetHeader &vnet);
+	void follow(uint8_t *data, uint32_t length, const VnetHeader &vnet);
 	void dispatch(Packet &packet);
 	void from6(Packet &packet);
 	void from4(Packet &packet);
@@ -141,6 +144,7 @@ private:
 
 	std::unique_ptr<uint8_t[]> memory_, answer_memory_, segment_memory_;
 	uint8_t *buffer_; /* where a packet's first byte is read to */
+	TracedPacket *followed_ = nullptr; /* the packet at work, while somebody traces */
 
 	mutable std::mutex clients_lock_;
 	std::shared_ptr<ClientTable> clients_;

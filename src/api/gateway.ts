@@ -10,6 +10,6 @@ export interface Gateway {
   /** What of a valid configuration cannot work on this host. */
   check(config: Config): Promise<readonly Fault[]>
   status(): Status
-  readonly dataplane?: Pick<Dataplane, 'status' | 'sessions' | 'bindings' | 'drops' | 'clients'> | undefined
+  readonly dataplane?: Omit<Dataplane, 'configure' | 'close'> | undefined
   readonly dns64?: { stats(): unknown } | undefined
 }

@@ -99,6 +99,53 @@ export const DropsSchema = Type.Object({
   ),
 })
 
+const end = (which: string) =>
+  Type.Optional(Type.String({ description: `Address or prefix of the ${which}, either family.` }))
+
+export const TraceQuery = Type.Object(
+  {
+    from: end('source'),
+    to: end('destination'),
+    protocol: Type.Optional(ProtocolSchema),
+    limit: Type.Integer({ minimum: 1, maximum: 100_000, default: 1000, description: 'Packets at most.' }),
+    seconds: Type.Integer({ minimum: 1, maximum: 3600, default: 60, description: 'Time at most.' }),
+  },
+  { additionalProperties: false },
+)
+
+export const TracedSchema = Type.Object({
+  time: Type.String({ description: 'ISO 8601.' }),
+  ...packetInfo,
+  session: Type.Union([
+    Type.Object({
+      state: Type.String({ description: 'State of RFC 6146 section 3.5, after the packet.' }),
+      fresh: Type.Boolean({ description: 'The packet opened it.' }),
+    }),
+    Type.Null(),
+  ]),
+  lost: Type.Union([
+    Type.Object({ reason: Type.String(), sentence: Type.String(), rfc: Type.String(), step: StepSchema }),
+    Type.Null(),
+  ]),
+  answered: Type.Boolean({ description: 'The sender was told by an ICMP error.' }),
+  sent: count('Packets that left for it, its fragments each; none, and not lost: kept for a while.'),
+  out: Type.Union([Type.Object(packetInfo), Type.Null()], { description: 'The first packet that left.' }),
+})
+
+/** One line of a trace. */
+export const TraceLineSchema = Type.Union(
+  [
+    Type.Object({ started: Type.String({ description: 'ISO 8601; packets from now on are seen.' }) }),
+    TracedSchema,
+    Type.Object({
+      ended: Type.Enum(['limit', 'time', 'closed']),
+      packets: count('Packets shown.'),
+      missed: count('Packets that matched and came too fast to be shown.'),
+    }),
+  ],
+  { description: 'A line each, as JSON: the first says that it started, the last why it ended.' },
+)
+
 export const ClientsSchema = Type.Object({
   clients: Type.Array(
     Type.Object({ client: Type.String({ description: 'Canonical address or prefix.' }), ...traffic }),

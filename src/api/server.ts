@@ -14,6 +14,7 @@ import { close, Listeners, listenUnix, type Staged } from './listeners.ts'
 import { describe, type RouteRecord } from './openapi.ts'
 import { PROBLEM_TYPE, toGatewayError, toProblem } from './problem.ts'
 import { stateRoutes } from './state-routes.ts'
+import { traceRoutes } from './trace-routes.ts'
 import { validator } from './validate.ts'
 
 declare module 'fastify' {
@@ -108,6 +109,7 @@ async function createApp(
   const context: RouteContext = { ...options, routes, endpoints }
   configRoutes(app, context)
   stateRoutes(app, context)
+  traceRoutes(app, context)
   await app.ready()
   return app
 }

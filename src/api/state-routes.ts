@@ -98,7 +98,11 @@ export function topClients({ config, dataplane }: Gateway, top = config.accounti
   return dataplane?.clients(top) ?? []
 }
 
-/** Every spelling of an address asks for the same sessions; a mapped one is the IPv4 host. */
+/** Every spelling of an address or prefix asks for the same; a mapped address is the IPv4 host. */
+export function canonicalEnd(text: string): string {
+  return (text.includes('/') ? parsePrefix(text) : canonicalHost(text)).toString()
+}
+
 function filter({
   protocol,
   address,
@@ -108,15 +112,10 @@ function filter({
   address?: string
   limit: number
 }) {
-  const canonical = address?.includes('/')
-    ? parsePrefix(address)
-    : address === undefined
-      ? undefined
-      : canonicalHost(address)
   return {
     limit,
     ...(protocol === undefined ? {} : { protocol }),
-    ...(canonical === undefined ? {} : { address: canonical.toString() }),
+    ...(address === undefined ? {} : { address: canonicalEnd(address) }),
   }
 }
 

@@ -40,6 +40,10 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     usage: 'show status|sessions|bindings|dns64|drops|clients [--protocol P] [--address A] [--limit N] [--last]',
     summary: 'show the state of the running gateway; drops --last adds the last packets lost for each reason',
   },
+  trace: {
+    usage: 'trace [--from A] [--to A] [--protocol P] [--limit N] [--seconds S]',
+    summary: 'follow matching packets through the gateway, live; A is an address or prefix of either family',
+  },
   address: {
     usage: 'address TEXT…',
     summary: 'canonical form, kind and NAT64 form of addresses',

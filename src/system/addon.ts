@@ -15,6 +15,9 @@ import type {
   PacketInfo,
   SessionFilter,
   SessionInfo,
+  TraceBatch,
+  TracedPacket,
+  TraceFilter,
 } from './dataplane.ts'
 
 /** The raw exports; each user narrows what it needs. */
@@ -47,6 +50,12 @@ interface NativePacket {
 type NativeLost = NativePacket & { readonly time: number; readonly step: LostPacket['step'] }
 type NativeDrop = Omit<DropCounter, 'last'> & { readonly last: readonly NativeLost[] }
 
+type NativeTraced = NativePacket &
+  Pick<TracedPacket, 'session' | 'lost' | 'answered' | 'sent'> & {
+    readonly time: number
+    readonly out: NativePacket | null
+  }
+
 interface NativeDataplane {
   configure(config: DataplaneConfig): number
   status(): NativeStatus
@@ -54,6 +63,9 @@ interface NativeDataplane {
   bindings(filter?: SessionFilter): BindingInfo[]
   drops(): NativeDrop[]
   clients(top: number): ClientCounter[]
+  openTrace(filter: TraceFilter): number
+  readTrace(trace: number): { readonly packets: readonly NativeTraced[]; readonly missed: number } | undefined
+  closeTrace(trace: number): void
   close(keep: boolean): void
 }
 
@@ -65,13 +77,17 @@ function packetInfo({ family, source, destination, protocol, length }: NativePac
   return { direction, source, destination, protocol: name, length }
 }
 
+const iso = (seconds: number) => new Date(seconds * 1000).toISOString()
+
 function dropCounter(drop: NativeDrop): DropCounter {
-  const last = drop.last.map(({ time, step, ...packet }) => ({
-    time: new Date(time * 1000).toISOString(),
-    step,
-    ...packetInfo(packet),
-  }))
+  const last = drop.last.map(({ time, step, ...packet }) => ({ time: iso(time), step, ...packetInfo(packet) }))
   return { ...drop, last }
+}
+
+function tracedPacket(traced: NativeTraced): TracedPacket {
+  const { time, session, lost, answered, sent, out } = traced
+  const way = { session, lost, answered, sent, out: out && packetInfo(out) }
+  return { time: iso(time), ...packetInfo(traced), ...way }
 }
 
 interface NativeError extends Error {
@@ -132,6 +148,12 @@ export const openDataplane: OpenDataplane = (options) => {
       if (prefixLength === 128) return counters
       return counters.map((counter) => ({ ...counter, client: `${counter.client}/${prefixLength}` }))
     },
+    openTrace: (filter) => attempt(() => native.openTrace(filter)),
+    readTrace(trace): TraceBatch | undefined {
+      const batch = native.readTrace(trace)
+      return batch && { packets: batch.packets.map(tracedPacket), missed: batch.missed }
+    },
+    closeTrace: (trace) => native.closeTrace(trace),
     close: ({ keep = false } = {}) => native.close(keep),
   }
   return dataplane

@@ -122,6 +122,39 @@ export interface DropCounter {
   readonly last: readonly LostPacket[]
 }
 
+/** Which packets to follow; an end is an address or prefix of either family, of the packet before or after. */
+export interface TraceFilter {
+  readonly from?: string
+  readonly to?: string
+  readonly protocol?: Protocol
+}
+
+/** The way of one packet. */
+export interface TracedPacket extends PacketInfo {
+  /** ISO 8601. */
+  readonly time: string
+  /** Of the session it belongs to; null when it did not come so far, or belongs to none. */
+  readonly session: { readonly state: string; readonly fresh: boolean } | null
+  /** Why it went no further. */
+  readonly lost: {
+    readonly reason: string
+    readonly sentence: string
+    readonly rfc: string
+    readonly step: Step
+  } | null
+  /** Whether its sender was told, by an ICMP error. */
+  readonly answered: boolean
+  /** Packets that left for it: its fragments each. None, and not lost, is kept for a while. */
+  readonly sent: number
+  readonly out: PacketInfo | null
+}
+
+export interface TraceBatch {
+  readonly packets: readonly TracedPacket[]
+  /** Packets that matched and were not kept: more came than were read. */
+  readonly missed: number
+}
+
 export interface DataplaneStatus {
   readonly device: string
   readonly datapath: 'tun'
@@ -153,6 +186,12 @@ export interface Dataplane {
   bindings(filter?: SessionFilter): readonly BindingInfo[]
   drops(): readonly DropCounter[]
   clients(top: number): readonly ClientCounter[]
+  /** Follows matching packets until closeTrace(). The number of the trace; 0 when as many as there may be run. */
+  openTrace(filter: TraceFilter): number
+  /** What was seen since the last time; undefined when the trace is over. */
+  readTrace(trace: number): TraceBatch | undefined
+  /** Idempotent. */
+  closeTrace(trace: number): void
   /** Stops the threads. `keep` leaves the TUN device and the session file for a successor. Idempotent. */
   close(options?: { readonly keep?: boolean }): void
 }

@@ -83,7 +83,7 @@ export class Gateway {
           answer.on('error', reject)
           answer.on('end', () => {
             const body = Buffer.concat(chunks).toString()
-            const json = /json/.test(answer.headers['content-type'] ?? '')
+            const json = /[/+]json/.test(answer.headers['content-type'] ?? '')
             resolve({
               status: answer.statusCode ?? 0,
               headers: answer.headers,

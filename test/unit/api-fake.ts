@@ -21,6 +21,8 @@ import type {
   DropCounter,
   SessionFilter,
   SessionInfo,
+  TracedPacket,
+  TraceFilter,
 } from '../../src/system/dataplane.ts'
 
 export const ADMIN = 'correct-horse-battery-staple'
@@ -103,12 +105,44 @@ export const DROP: DropCounter = {
   ],
 }
 
+export const TRACED: readonly TracedPacket[] = [
+  {
+    time: '2026-11-21T02:00:00.000Z',
+    direction: '6to4',
+    source: '[2001:db8:1::5]:4711',
+    destination: '[64:ff9b::c000:221]:80',
+    protocol: 'tcp',
+    length: 60,
+    session: { state: 'V6_INIT', fresh: true },
+    lost: null,
+    answered: false,
+    sent: 1,
+    out: { direction: '4to6', source: '198.51.100.64:4711', destination: '192.0.2.33:80', protocol: 'tcp', length: 40 },
+  },
+  {
+    time: '2026-11-21T02:00:00.001Z',
+    direction: '6to4',
+    source: '[2001:db8:1::5]:4712',
+    destination: '[64:ff9b::c000:221]:80',
+    protocol: 'tcp',
+    length: 60,
+    session: null,
+    lost: { reason: 'NO_PORT', sentence: 'no free port', rfc: 'RFC 6146 3.5.1.1', step: 'session' },
+    answered: true,
+    sent: 0,
+    out: null,
+  },
+]
+
 export class FakeGateway implements Gateway {
   config: Config
   /** Set to make the next application or status fail. */
   failure: unknown
   readonly filters: (SessionFilter | undefined)[] = []
   readonly applied: Config[] = []
+  readonly traceFilters: TraceFilter[] = []
+  readonly traces: TracedPacket[] = []
+  openTraces = 0
   dns64: { stats(): Dns64Stats } | undefined = { stats: () => DNS64 }
 
   constructor(config: Config) {
@@ -126,6 +160,17 @@ export class FakeGateway implements Gateway {
       return [BINDING]
     },
     drops: () => [DROP],
+    openTrace: (filter: TraceFilter) => {
+      if (this.openTraces > 0) return 0
+      this.traceFilters.push(filter)
+      this.traces.splice(0, Infinity, ...TRACED)
+      this.openTraces++
+      return 1
+    },
+    readTrace: () => (this.openTraces > 0 ? { packets: this.traces.splice(0), missed: 3 } : undefined),
+    closeTrace: () => {
+      this.openTraces = 0
+    },
     clients: (top: number) =>
       [{ client: '2001:db8:1::5', packetsOut: 4, bytesOut: 400, packetsIn: 3, bytesIn: 4000 }].slice(0, top),
   }
@@ -264,7 +309,7 @@ export function ask(
         .on('data', (chunk) => chunks.push(chunk))
         .on('end', () => {
           const text = Buffer.concat(chunks).toString()
-          const isJson = /json/.test(response.headers['content-type'] ?? '')
+          const isJson = /[/+]json/.test(response.headers['content-type'] ?? '')
           resolve({
             status: response.statusCode ?? 0,
             headers: response.headers,

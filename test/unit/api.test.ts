@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import { once } from 'node:events'
 import { readFileSync, statSync } from 'node:fs'
+import { type IncomingMessage, request } from 'node:http'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
@@ -349,6 +351,21 @@ describe('what is shown', () => {
     const answer = await local('/api/v1/sessions?address=1.2.3')
     expect(answer.json.code).toBe('ADDRESS_INVALID')
     expect(answer.json.detail).toContain('"1.2.3"')
+  })
+
+  it('follows packets for an admin until the client goes, a few at a time', async () => {
+    const { gateway, socket } = stage
+    expect((await ask(base, '/api/v1/trace', { token: VIEWER })).status).toBe(403)
+    const { promise, resolve } = Promise.withResolvers<IncomingMessage>()
+    const call = request({ socketPath: socket, path: '/api/v1/trace?to=::ffff:192.0.2.33' }, resolve).end()
+    const response = await promise
+    expect(response.headers['content-type']).toBe('application/x-ndjson')
+    await once(response, 'data')
+    expect(gateway.traceFilters.at(-1)).toEqual({ to: '192.0.2.33' })
+    expect((await local('/api/v1/trace')).json.code).toBe('TRACE_BUSY')
+    response.on('error', () => {})
+    call.destroy()
+    await vi.waitFor(() => expect(gateway.openTraces).toBe(0))
   })
 
   it('shows status, drops, clients and dns64', async () => {

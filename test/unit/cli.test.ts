@@ -14,7 +14,7 @@ import { bytes, errorLines, printable, table } from '../../src/cli/io.ts'
 import { diffLines, hunks } from '../../src/cli/line-diff.ts'
 import { GatewayError } from '../../src/errors.ts'
 import { createLog, setLevel } from '../../src/log.ts'
-import { ask, configText, freePort, type Stage, setUp } from './api-fake.ts'
+import { ask, configText, freePort, type Stage, setUp, TRACED } from './api-fake.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 
@@ -226,6 +226,38 @@ describe('commands to the daemon', () => {
         '  2026-11-21T02:00:00.000Z  tcp [2001:db8:1::5]:4711 → [64:ff9b::c000:221]:80, 60 bytes, lost at translate',
       ],
     ])
+  })
+
+  it('follow packets, each with what every step made of it', async () => {
+    stage.gateway.traceFilters.length = 0
+    const { code, out, err } = await there('trace', '--from', '2001:DB8:1::5', '--protocol', 'tcp', '--limit', '2')
+    expect(stage.gateway.traceFilters).toEqual([{ from: '2001:db8:1::5', protocol: 'tcp' }])
+    expect([code, out.trimEnd().split('\n')]).toEqual([
+      0,
+      [
+        '2026-11-21T02:00:00.000Z  tcp [2001:db8:1::5]:4711 → [64:ff9b::c000:221]:80, 60 bytes',
+        '  session: new, V6_INIT',
+        '  translate: tcp 198.51.100.64:4711 → 192.0.2.33:80, 40 bytes',
+        '  route: sent',
+        '2026-11-21T02:00:00.001Z  tcp [2001:db8:1::5]:4712 → [64:ff9b::c000:221]:80, 60 bytes',
+        '  session: lost, no free port (NO_PORT, RFC 6146 3.5.1.1); its sender was told by ICMP',
+      ],
+    ])
+    expect(err).toBe(
+      'following; Ctrl-C ends it\nthe limit is reached: 2 packets, 3 more came too fast or too late to be shown\n',
+    )
+    const json = await there('trace', '--limit', '1', '--json')
+    const lines = json.out
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    expect(lines).toEqual([{ started: expect.any(String) }, TRACED[0], { ended: 'limit', packets: 1, missed: 4 }])
+    expect(stage.gateway.openTraces).toBe(0)
+  })
+
+  it('refuse to follow what the API refuses', async () => {
+    expect((await there('trace', '--from', 'nowhere')).err).toMatch(/^sixgate: Not an IP address/)
+    expect((await there('trace', '--limit', '0')).err).toContain('/querystring/limit')
   })
 
   it('refuse a filter as the API does', async () => {

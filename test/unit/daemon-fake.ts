@@ -51,6 +51,9 @@ export class FakePlane implements Dataplane {
   sessions = () => []
   bindings = () => []
   drops = () => []
+  openTrace = () => 1
+  readTrace = () => undefined
+  closeTrace = () => {}
   clients = () => []
 
   close(options: { keep?: boolean } = {}): void {

@@ -70,6 +70,9 @@ const openDataplane: OpenDataplane = ({ device }) => {
     bindings: () => [],
     drops: () => [],
     clients: () => [],
+    openTrace: () => 1,
+    readTrace: () => undefined,
+    closeTrace: () => {},
     close: (options) => {
       if (!options?.keep) run('ip', 'link', 'del', device)
     },
