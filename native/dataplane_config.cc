@@ -80,6 +80,22 @@ Limits parse_limits(const Napi::Object &from)
 	return out;
 }
 
+Stateless parse_stateless(const Napi::Object &from)
+{
+	Stateless out;
+	std::vector<EamEntry> entries;
+	each(from, "map", [&](Napi::Value one) {
+		Napi::Object entry = one.As<Napi::Object>();
+		entries.push_back({parse_prefix6(string_of(entry, "ipv6")),
+				   parse_prefix4(string_of(entry, "ipv4"))});
+	});
+	out.map = Eam(std::move(entries));
+	if (from.Get("prefix").IsString())
+		out.prefix = parse_prefix6(string_of(from, "prefix"));
+	out.amend_udp_zero = from.Get("amendUdpChecksumZero").ToBoolean();
+	return out;
+}
+
 } // namespace
 
 TranslatorConfig parse_config(const Napi::Object &from)
@@ -99,6 +115,8 @@ TranslatorConfig parse_config(const Napi::Object &from)
 	session.address_dependent = string_of(from, "filtering") == "address-dependent";
 	session.timeouts = parse_timeouts(timeouts);
 	session.limits = parse_limits(from.Get("limits").As<Napi::Object>());
+	if (from.Get("siit").IsObject())
+		out.stateless = parse_stateless(from.Get("siit").As<Napi::Object>());
 	out.allow_non_global = from.Get("allowNonGlobal").ToBoolean();
 	out.copy_traffic_class = from.Get("copyTrafficClass").ToBoolean();
 	out.lowest_ipv6_mtu = static_cast<uint32_t>(number_of(from, "lowestIpv6Mtu"));

@@ -301,7 +301,7 @@ std::unique_ptr<Policy> Policy::build(const SessionConfig &config, const Policy 
 {
 	auto policy = std::make_unique<Policy>();
 	policy->config = config;
-	if (config.prefixes.empty()) {
+	if (config.prefixes.empty() && !config.pools.empty()) {
 		error = "there is no translation prefix";
 		return nullptr;
 	}

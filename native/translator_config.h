@@ -8,6 +8,7 @@
 #include "fragment.h"
 #include "pool.h"
 #include "session.h"
+#include "translator_stateless.h"
 #include "xlat/addr.h"
 #include "xlat/types.h"
 
@@ -21,6 +22,7 @@ struct AccountingConfig {
 
 struct TranslatorConfig {
 	SessionConfig session;
+	Stateless stateless;
 	bool allow_non_global = false;
 	bool copy_traffic_class = true;
 	uint32_t lowest_ipv6_mtu = 1280;

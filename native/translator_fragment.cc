@@ -240,7 +240,7 @@ uint32_t build_segment(const Packet &packet, uint32_t index, uint8_t *out)
  * A super-packet with DF clear whose segments must be fragmented: its segments leave one by one
  * (RFC 7915 4).
  */
-bool Worker::send6_split(Packet &packet, const Tuple6 &six)
+bool Worker::split(Packet &packet, const std::function<void(Packet &)> &send)
 {
 	if (!packet.vnet.partial()) {
 		refuse(packet, XLAT_SPLIT_FIRST);
@@ -256,7 +256,7 @@ bool Worker::send6_split(Packet &packet, const Tuple6 &six)
 		segment.vnet.csum_start = packet.vnet.csum_start;
 		segment.vnet.csum_offset = packet.vnet.csum_offset;
 		if (xlat_parse(segment.data, segment.length, &segment.view) == XLAT_OK)
-			send6(segment, six, 0);
+			send(segment);
 	}
 	return true;
 }

@@ -170,6 +170,8 @@ bool Worker::is_own_address(xlat_ip4 address)
  */
 bool Worker::is_hairpin(Protocol protocol, uint32_t address, uint16_t port)
 {
+	if (XLAT_UNLIKELY(config_->stateless.map.holds4(address)))
+		return true;
 	if (XLAT_LIKELY(!is_pool_address(config_->session, address)))
 		return false;
 	if (protocol != Protocol::ICMP &&

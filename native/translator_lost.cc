@@ -33,6 +33,7 @@ Step step_of(xlat_reason why)
 	case XLAT_ILLEGAL_SOURCE:
 	case XLAT_ILLEGAL_DESTINATION:
 	case XLAT_NON_GLOBAL_IPV4:
+	case XLAT_ICMP_INNER_ADDRESS:
 	case XLAT_NOT_OUR_PREFIX:
 	case XLAT_HAIRPIN_LOOP:
 		return Step::POLICY;

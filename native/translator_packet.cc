@@ -100,6 +100,8 @@ void Worker::from6(Packet &packet)
 {
 	const xlat_view &view = packet.view;
 	xlat_ip4 remote;
+	if (config_->stateless.enabled() && stateless6(packet))
+		return;
 	xlat_reason why = check6(packet, remote);
 
 	if (XLAT_UNLIKELY(why))
@@ -219,7 +221,7 @@ void Worker::hairpin(Packet &packet, const xlat_edit &edit)
 {
 	VnetHeader vnet = vnet_after(packet, edit);
 	uint8_t *start = xlat_apply(packet.data, &edit);
-	Packet inner{start, edit.length, vnet, {}};
+	Packet inner{start, edit.length, vnet, {}, true};
 	xlat_reason why = xlat_parse(start, edit.length, &inner.view);
 	if (why)
 		return refuse(inner, why);
@@ -239,6 +241,8 @@ xlat_reason Worker::check4(const Packet &packet) const
 void Worker::from4(Packet &packet)
 {
 	const xlat_view &view = packet.view;
+	if (config_->stateless.enabled() && stateless4(packet))
+		return;
 	xlat_reason why = check4(packet);
 
 	if (XLAT_UNLIKELY(why))
@@ -286,7 +290,7 @@ bool Worker::send6(Packet &packet, const Tuple6 &six, uint16_t delta)
 	}
 	xlat_reason why = xlat_plan46(packet.data, &packet.view, &to, &to, &params, &edit);
 	if (XLAT_UNLIKELY(why == XLAT_SPLIT_FIRST))
-		return send6_split(packet, six);
+		return split(packet, [&](Packet &segment) { send6(segment, six, 0); });
 	if (XLAT_UNLIKELY(why)) {
 		refuse(packet, why);
 		return false;

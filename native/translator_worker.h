@@ -8,6 +8,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <stop_token>
@@ -52,6 +53,7 @@ struct Packet {
 	uint32_t length;
 	VnetHeader vnet;
 	xlat_view view;
+	bool turned = false; /* it is the second half of a hairpin */
 
 	/* Datagrams of a super-packet on the wire, and bytes of all of them. */
 	uint32_t segments() const;
@@ -97,10 +99,20 @@ private:
 	void hairpin(Packet &packet, const xlat_edit &edit);
 	void emit(uint8_t *start, uint32_t length, const VnetHeader &vnet);
 	void emit_fragments(const uint8_t *start, const xlat_edit &edit);
-	bool send6_split(Packet &packet, const Tuple6 &six);
+	bool split(Packet &packet, const std::function<void(Packet &)> &send);
 	xlat_params params_for(const Packet &packet) const;
 	VnetHeader vnet_after(const Packet &packet, const xlat_edit &edit) const;
 	be16 next_id(uint32_t count);
+
+	/* translator_stateless.cc: false when the packet is not for it */
+	bool stateless6(Packet &packet);
+	bool stateless4(Packet &packet);
+	xlat_reason inner64(const Packet &packet, xlat_tuple4 &inner) const;
+	xlat_reason inner46(const Packet &packet, xlat_tuple6 &inner) const;
+	void forward4(Packet &packet, const xlat_tuple4 &to, const xlat_tuple4 &inner);
+	void forward6(Packet &packet, const xlat_tuple6 &to, const xlat_tuple6 &inner);
+	xlat_ip4 unmapped4(const xlat_ip6 &sender, xlat_ip4 to, xlat_ip4 otherwise);
+	bool forbidden(const xlat_ip6 &six, xlat_ip4 four) const;
 
 	/* translator_icmp.cc: errors, ours and others' */
 	void error6(Packet &packet);

@@ -17,6 +17,7 @@ import type { Log } from './log.ts'
 import { dataplaneConfig, dataplaneOptions, nat64 } from './nat64.ts'
 import { parseEndpoint } from './net/address.ts'
 import type { CloseOptions, Service } from './service.ts'
+import { siit } from './siit.ts'
 import { configHash, describe, type Status } from './status.ts'
 import type { Dataplane, OpenDataplane } from './system/dataplane.ts'
 import { FileLedger, type Ledger } from './system/ledger.ts'
@@ -27,7 +28,7 @@ import { Translator } from './translator.ts'
 
 export type { Status } from './status.ts'
 
-export const FEATURES: readonly Feature[] = [interfaces, nat64, advertise]
+export const FEATURES: readonly Feature[] = [interfaces, nat64, siit, advertise]
 
 /** Changes in the kernel come in bursts; one look after the burst is enough. */
 const SETTLE = 200
@@ -170,13 +171,19 @@ export class Daemon {
   }
 
   /** Two translators in one namespace would take each other's routes; a device without a daemon has no carrier. */
-  #others({ nat64 }: Config, { links }: Host): Fault[] {
+  #others({ nat64, siit }: Config, { links }: Host): Fault[] {
     const other = links.find(
       ({ name, type, carrier }) => type === 'tun' && carrier && /^sixgate0/.test(name) && name !== this.names.device,
     )
-    if (!nat64 || !other) return []
+    if ((!nat64 && !siit) || !other) return []
     const message = `another gateway translates here, through ${other.name}`
-    return [{ path: '/nat64', message, remedy: 'Stop it, or run this one in a network namespace of its own.' }]
+    return [
+      {
+        path: nat64 ? '/nat64' : '/siit',
+        message,
+        remedy: 'Stop it, or run this one in a network namespace of its own.',
+      },
+    ]
   }
 
   async start(): Promise<void> {

@@ -3,12 +3,13 @@
 import { availableParallelism } from 'node:os'
 import { checkPoolsAgainstHost } from './config/check.ts'
 import { parsePortRange } from './config/formats.ts'
-import type { Config, Nat64Config } from './config/schema.ts'
+import { type Config, ConfigSchema, type Nat64Config } from './config/schema.ts'
 import { parseDuration, parseSize } from './config/units.ts'
 import type { Fault } from './errors.ts'
 import { type Feature, type Host, type Names, ownIpv4 } from './feature.ts'
 import { planShared, type Shared, sharedChains, sharedOf } from './nat64-shared.ts'
 import { parsePrefix } from './net/address.ts'
+import { outermost } from './net/prefix-map.ts'
 import type { DataplaneConfig, DataplaneOptions } from './system/dataplane.ts'
 import { type Desired, NOTHING, union } from './system/reconcile.ts'
 import { deviceSysctl } from './system/sysctl.ts'
@@ -29,7 +30,16 @@ const MAX_THREADS = 4
 /** Proxy entries are one per address; a larger pool is routed. */
 const MAX_ANNOUNCED = 1024
 
-function timeoutsOf({ timeouts }: Nat64Config): DataplaneConfig['timeouts'] {
+/** What the session table is made with while only stateless translation is configured. */
+const NAT64 = ConfigSchema.properties.nat64.properties
+const defaultOf = (schema: object) => (schema as { default?: unknown }).default
+const defaultsOf = (properties: Record<string, object>) =>
+  Object.fromEntries(Object.entries(properties).map(([key, schema]) => [key, defaultOf(schema)]))
+const DEFAULT_TIMEOUTS = defaultsOf(NAT64.timeouts.properties) as Nat64Config['timeouts']
+const DEFAULT_LIMITS = defaultsOf(NAT64.limits.properties) as Nat64Config['limits']
+const DEFAULT_MAX_SESSIONS = defaultOf(NAT64.maxSessions) as number
+
+function timeoutsOf(timeouts: Nat64Config['timeouts']): DataplaneConfig['timeouts'] {
   return {
     tcpEstablished: parseDuration(timeouts.tcpEstablished),
     tcpTransitory: parseDuration(timeouts.tcpTransitory),
@@ -63,21 +73,22 @@ function mssOf(config: Config, host: Host): number {
 }
 
 export function dataplaneConfig(config: Config, host: Host): DataplaneConfig | undefined {
-  const { nat64, translation, accounting } = config
-  if (!nat64) return undefined
+  const { nat64, siit, translation, accounting } = config
+  if (!nat64 && !siit) return undefined
   const or = (given: readonly string[], role: 'inside' | 'outside', family: 4 | 6) =>
     given.length > 0 ? given : addressesOfRole(config, host, role, family).slice(0, 1)
   return {
-    prefixes: nat64.prefixes,
-    allowNonGlobal: nat64.allowNonGlobal,
-    pools: nat64.pools.map(({ addresses, ports, clients }) => {
+    prefixes: nat64?.prefixes ?? [],
+    allowNonGlobal: nat64?.allowNonGlobal ?? false,
+    pools: (nat64?.pools ?? []).map(({ addresses, ports, clients }) => {
       const { first, last } = parsePortRange(ports)
       return { addresses, firstPort: first, lastPort: last, clients }
     }),
-    static: nat64.static,
-    filtering: nat64.filtering,
-    timeouts: timeoutsOf(nat64),
-    limits: nat64.limits,
+    static: nat64?.static ?? [],
+    filtering: nat64?.filtering ?? 'endpoint-independent',
+    timeouts: timeoutsOf(nat64?.timeouts ?? DEFAULT_TIMEOUTS),
+    limits: nat64?.limits ?? DEFAULT_LIMITS,
+    ...(siit && { siit: { ...siit, amendUdpChecksumZero: translation.amendUdpChecksumZero } }),
     lowestIpv6Mtu: translation.lowestIpv6Mtu,
     mssClamp: mssOf(config, host),
     copyTrafficClass: translation.copyTrafficClass,
@@ -90,13 +101,13 @@ export function dataplaneConfig(config: Config, host: Host): DataplaneConfig | u
 
 export function dataplaneOptions(config: Config, host: Host, names: Names): DataplaneOptions | undefined {
   const plane = dataplaneConfig(config, host)
-  if (!plane || !config.nat64) return undefined
+  if (!plane) return undefined
   return {
     device: names.device,
     mtu: DEVICE_MTU,
     threads: config.translation.threads || Math.min(availableParallelism(), MAX_THREADS),
     sessionFile: `${names.runDirectory}/sessions`,
-    maxSessions: config.nat64.maxSessions,
+    maxSessions: config.nat64?.maxSessions ?? DEFAULT_MAX_SESSIONS,
     config: plane,
   }
 }
@@ -130,26 +141,25 @@ function routes(nat64: Nat64Config, { device: dev }: Names, shared: readonly Sha
   })
 }
 
-/** Without those that lie in another: nftables refuses intervals that overlap. */
-function outermost(texts: readonly string[]): string[] {
-  const prefixes = [...new Set(texts)].map(parsePrefix)
-  return prefixes.filter((one) => !prefixes.some((other) => other !== one && other.contains(one))).map(String)
-}
-
 /**
  * Packets that were translated once and are routed to the translator again are lost here, counted: a hairpin turns
  * inside the translator. What is forwarded through it is not tracked, so that no NAT44 rule of the host touches it
  * and the connection table does not hold it a second time; the host's own connections stay tracked for its firewall.
  */
-function nftRules(nat64: Nat64Config, names: Names, shared: readonly Shared[]): string {
+function nftRules({ nat64, siit }: Config, names: Names, shared: readonly Shared[]): string {
   const { device } = names
-  const pools = outermost(nat64.pools.flatMap(({ addresses }) => addresses))
+  const prefixes = outermost([...(nat64?.prefixes ?? []), ...(siit?.prefix === undefined ? [] : [siit.prefix])])
+  const pools = (nat64?.pools ?? []).flatMap(({ addresses }) => addresses)
+  const addresses = outermost([...pools, ...(siit?.map ?? []).map(({ ipv4 }) => ipv4)])
+  const untracked = [
+    ...(prefixes.length > 0 ? [`ip6 daddr { ${prefixes.join(', ')} } notrack`] : []),
+    ...(addresses.length > 0 ? [`ip daddr { ${addresses.join(', ')} } fib daddr type != local notrack`] : []),
+  ]
   return `
   chain prerouting {
     type filter hook prerouting priority raw; policy accept;
     iifname "${device}" fib daddr type != local notrack
-    ip6 daddr { ${outermost(nat64.prefixes).join(', ')} } notrack
-    ip daddr { ${pools.join(', ')} } fib daddr type != local notrack
+    ${untracked.join('\n    ')}
   }
   chain forward {
     type filter hook forward priority filter; policy accept;
@@ -185,6 +195,16 @@ function announcements(config: Config, nat64: Nat64Config, host: Host, own: Read
   ])
 }
 
+/** The device and the rules of whatever translates. */
+export function planDevice(config: Config, host: Host, names: Names, shared: readonly Shared[] = []): Resource[] {
+  return [
+    { kind: 'nft', family: 'inet', name: names.table, rules: nftRules(config, names, shared) },
+    ...deviceResources(names, host),
+    sysctl('1', 'net.ipv4.ip_forward'),
+    sysctl('1', 'net.ipv6.conf.all.forwarding'),
+  ]
+}
+
 export const nat64: Feature = {
   name: 'nat64',
 
@@ -210,10 +230,7 @@ export const nat64: Feature = {
     const own = ownIpv4(config, host)
     const shared = sharedOf(section, own)
     const present: Resource[] = [
-      { kind: 'nft', family: 'inet', name: names.table, rules: nftRules(section, names, shared) },
-      ...deviceResources(names, host),
-      sysctl('1', 'net.ipv4.ip_forward'),
-      sysctl('1', 'net.ipv6.conf.all.forwarding'),
+      ...planDevice(config, host, names, shared),
       ...routes(section, names, shared),
       ...announcements(config, section, host, own),
     ]

@@ -145,6 +145,24 @@ const Nat64 = section(
   'Stateful NAT64 (RFC 6146).',
 )
 
+const Mapping = section(
+  {
+    ipv6: text('prefix6', 'IPv6 prefix of the hosts, or one address; what follows the IPv4 suffix in it is zero.'),
+    ipv4: text('prefix4', 'IPv4 prefix by which they are known, or one address.'),
+  },
+  'An explicit address mapping (EAM, RFC 7757); the longest match wins.',
+)
+
+const Siit = section(
+  {
+    prefix: Type.Optional(
+      text('nat64-prefix', 'RFC 6052 prefix under which IPv4 hosts appear; without it only mapped hosts meet.'),
+    ),
+    map: list(Mapping, 'IPv6 hosts with IPv4 addresses of their own.', { default: [], maxItems: 65536 }),
+  },
+  'Stateless translation (SIIT, RFC 7915); it goes before NAT64 when both addresses of a packet have a counterpart.',
+)
+
 const Translation = defaulted(
   {
     lowestIpv6Mtu: Type.Integer({
@@ -161,6 +179,11 @@ const Translation = defaulted(
     copyTrafficClass: Type.Boolean({
       default: true,
       description: 'Copy TOS and traffic class; false writes zero (RFC 7915 sections 4.1 and 5.1).',
+    }),
+    amendUdpChecksumZero: Type.Boolean({
+      default: false,
+      description:
+        'Compute the checksum of IPv4 UDP datagrams that have none; false drops them (RFC 7915 section 4.5). NAT64 always computes it.',
     }),
     icmpSourceV4: list(
       text('ipv4', 'IPv4 address.'),
@@ -325,6 +348,7 @@ export const ConfigSchema = section(
     version: Type.Literal(1, { description: 'Version of this format.' }),
     interfaces: list(Interface, 'Links the gateway uses.', { default: [] }),
     nat64: Type.Optional(Nat64),
+    siit: Type.Optional(Siit),
     translation: Translation,
     datapath: Type.Enum(['auto', 'tun'], {
       default: 'auto',
@@ -344,6 +368,7 @@ export type Config = Static<typeof ConfigSchema>
 export type InterfaceConfig = Static<typeof Interface>
 export type PoolConfig = Static<typeof Pool>
 export type Nat64Config = Static<typeof Nat64>
+export type SiitConfig = Static<typeof Siit>
 export type TranslationConfig = Static<typeof Translation>
 export type Dns64Config = Static<typeof Dns64>
 export type AdvertisementConfig = Static<typeof Advertisement>

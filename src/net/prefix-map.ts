@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Address, type Family, Prefix } from './address.ts'
+import { type Address, type Family, Prefix, parsePrefix } from './address.ts'
 
 export interface PrefixEntry<T> {
   readonly prefix: Prefix
@@ -90,4 +90,12 @@ export class PrefixMap<T> {
       for (const level of this.#levels[family])
         for (const { prefix, value } of level.entries.values()) yield [prefix, value]
   }
+}
+
+/** Without those that lie in another, as nftables and routes want them. */
+export function outermost(texts: readonly string[]): string[] {
+  const kept = new PrefixMap<true>()
+  const shortestFirst = [...new Set(texts)].map(parsePrefix).sort((a, b) => a.length - b.length)
+  for (const prefix of shortestFirst) if (!kept.lookup(prefix)) kept.set(prefix, true)
+  return [...new Set(texts)].filter((text) => kept.exact(parsePrefix(text)))
 }

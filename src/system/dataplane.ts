@@ -32,6 +32,12 @@ export interface DataplaneConfig {
     readonly sessions: number
     readonly newSessionsPerSecond: number
   }
+  /** Stateless translation; goes before NAT64. */
+  readonly siit?: {
+    readonly prefix?: string
+    readonly map: readonly { readonly ipv6: string; readonly ipv4: string }[]
+    readonly amendUdpChecksumZero: boolean
+  }
   readonly lowestIpv6Mtu: number
   /** Bytes that a SYN may announce; 0 for as it is. */
   readonly mssClamp: number

@@ -448,3 +448,73 @@ describe('API tokens', () => {
     )
   })
 })
+
+describe('stateless translation', () => {
+  const MAP = [{ ipv6: '2001:db8:3::/120', ipv4: '203.0.113.0/24' }]
+  const siit = (keys: object, others: object = {}) => faults({ ...others, siit: keys })
+
+  it('needs a prefix or a map', () => {
+    expectOne(siit({}), '/siit', 'has neither a prefix nor a map')
+    expect(siit({ prefix: '2001:db8:100::/40' })).toEqual([])
+    expect(siit({ map: MAP })).toEqual([])
+  })
+
+  it('needs room for the IPv4 suffix in the IPv6 suffix (RFC 7757 section 3.1)', () => {
+    const map = (ipv6: string, ipv4: string) => siit({ map: [{ ipv6, ipv4 }] })
+    expectOne(map('2001:db8:3::/121', '203.0.113.0/24'), '/siit/map/0/ipv6', 'leaves 7 bits for the 8')
+    expect(map('2001:db8:3::/120', '203.0.113.0/24')).toEqual([])
+    expect(map('2001:db8:3::/64', '203.0.113.0/24')).toEqual([])
+    expect(map('2001:db8::1', '203.0.113.1')).toEqual([])
+  })
+
+  it('maps a prefix once, but may map a longer one in it elsewhere', () => {
+    const [first] = MAP
+    expectOne(
+      siit({ map: [first, { ipv6: '2001:db8:4::/120', ipv4: '203.0.113.0/24' }] }),
+      '/siit/map/1/ipv4',
+      '203.0.113.0/24 is mapped already at /siit/map/0/ipv4',
+    )
+    expectOne(
+      siit({ map: [first, { ipv6: '2001:DB8:3::/120', ipv4: '198.51.100.0/24' }] }),
+      '/siit/map/1/ipv6',
+      '2001:db8:3::/120 is mapped already at /siit/map/0/ipv6',
+    )
+    expect(siit({ map: [first, { ipv6: '2001:db8:3::5', ipv4: '203.0.113.9' }] })).toEqual([])
+  })
+
+  it('shares no prefix with NAT64, a link or a route', () => {
+    const prefix = '2001:db8:100::/40'
+    expectOne(
+      siit({ prefix }, { nat64: { allowNonGlobal: true, pools: [POOL], prefixes: ['2001:db8:164::/96'] } }),
+      '/siit/prefix',
+      'overlaps 2001:db8:164::/96 at /nat64/prefixes/0',
+    )
+    const at = (link: object) => siit({ prefix }, { interfaces: [{ ...LAN, ...link }] })
+    expectOne(at({ addresses: ['2001:db8:101::1/64'] }), '/interfaces/0/addresses/0', 'overlaps the translation prefix')
+    expectOne(at({ routes: ['2001:db8:101::/64 via fe80::1'] }), '/interfaces/0/routes/0', 'leads away')
+    expect(at({ addresses: ['2001:db8:3::1/64'], routes: ['2001:db8::/32 via fe80::1'] })).toEqual([])
+    expectOne(siit({ prefix: '64:ff9b::/64' }), '/siit/prefix', 'contains the well-known prefix')
+    expectOne(siit({ prefix: 'fe80::/64' }), '/siit/prefix', 'cannot be routed')
+  })
+
+  it('maps no hosts under a translation prefix and no illegal addresses', () => {
+    const map = (ipv6: string, ipv4: string) => siit({ prefix: '2001:db8:100::/40', map: [{ ipv6, ipv4 }] })
+    expectOne(map('2001:db8:101::1', '203.0.113.1'), '/siit/map/0/ipv6', 'overlaps the translation prefix')
+    expectOne(map('ff02::1', '203.0.113.1'), '/siit/map/0/ipv6', 'cannot be a host')
+    expectOne(map('2001:db8::1', '224.0.0.1'), '/siit/map/0/ipv4', 'cannot be a host')
+  })
+
+  it('maps no pool, no address of the gateway, no router and no broadcast address', () => {
+    const map = (ipv4: string, others: object) => siit({ map: [{ ipv6: '2001:db8:3::/64', ipv4 }] }, others)
+    const pools = { nat64: { allowNonGlobal: true, pools: [POOL] } }
+    expectOne(map('198.51.100.0/24', pools), '/siit/map/0/ipv4', 'overlaps the pool 198.51.100.64/28')
+    expectOne(map('198.51.100.70', pools), '/siit/map/0/ipv4', 'overlaps the pool 198.51.100.64/28')
+    expect(map('198.51.100.0/26', pools)).toEqual([])
+    const wan = (ipv4: string) =>
+      map(ipv4, { interfaces: [{ ...WAN, addresses: ['192.0.2.2/24'], routes: ['0.0.0.0/0 via 192.0.2.1'] }] })
+    expectOne(wan('192.0.2.2'), '/siit/map/0/ipv4', '192.0.2.2, an address of this host')
+    expectOne(wan('192.0.2.1'), '/siit/map/0/ipv4', '192.0.2.1, the next hop')
+    expectOne(wan('192.0.2.255'), '/siit/map/0/ipv4', '192.0.2.255, the broadcast')
+    expect(wan('192.0.2.128/26')).toEqual([])
+  })
+})

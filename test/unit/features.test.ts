@@ -7,6 +7,7 @@ import { type Host, namesOf } from '../../src/feature.ts'
 import { interfaces } from '../../src/interfaces.ts'
 import { addressesOf, dataplaneConfig, dataplaneOptions, nat64 } from '../../src/nat64.ts'
 import { parsePortList, printPortList } from '../../src/nat64-shared.ts'
+import { siit } from '../../src/siit.ts'
 import { keyOf, type LinkInfo, type Resource } from '../../src/system/system.ts'
 
 const link = (name: string, ...addresses: string[]): LinkInfo => ({
@@ -325,5 +326,60 @@ describe('a line of the DHCP client', () => {
     expect(() => parseLease('lease\tbound\t192.0.2.7\t33\t\t')).toThrow('is no length')
     expect(() => parseLease('lease\tbound\t2001:db8::7\t24\t\t')).toThrow('is not IPv4')
     expect(() => parseLease('lease\tbound\t192.0.2.7\t24\t$(reboot)\t')).toThrow()
+  })
+})
+
+describe('siit', () => {
+  const SIIT = `siit:
+  prefix: 2001:db8:100::/40
+  map:
+    - { ipv6: "2001:db8:3::/120", ipv4: 203.0.113.0/24 }
+    - { ipv6: "2001:db8:4::5", ipv4: 203.0.113.5 }`
+
+  it('wants nothing of the kernel when it is not configured', () => {
+    expect(siit.plan(config('interfaces: []'), host, names)).toEqual({ present: [], absent: [] })
+  })
+
+  it('routes its prefix and the mapped IPv4 prefixes to the device, not the mapped hosts', () => {
+    const { present } = siit.plan(config(SIIT), host, names)
+    expect(keys(present.filter(({ kind }) => kind === 'route'))).toEqual([
+      'route 6 254 2001:db8:100::/40 1024',
+      'route 4 254 203.0.113.0/24 0',
+    ])
+    expect(present.every((one) => !('dev' in one) || one.dev === 'sixgate0')).toBe(true)
+  })
+
+  it('brings the device by itself, but not a second time beside NAT64', () => {
+    const alone = siit.plan(config(SIIT), host, names).present
+    expect(keys(alone)).toContain('tun sixgate0')
+    expect(sysctls(alone)).toMatchObject({ 'net.ipv4.ip_forward': '1', 'net.ipv6.conf.all.forwarding': '1' })
+    expect(rules(alone)).toContain('ip6 daddr { 2001:db8:100::/40 } notrack')
+    expect(rules(alone)).toContain('ip daddr { 203.0.113.0/24 } fib daddr type != local notrack')
+    const both = gateway('{ addresses: ["198.51.100.64/28"] }', SIIT)
+    expect(siit.plan(both, host, names).present.every(({ kind }) => kind === 'route')).toBe(true)
+    const beside = rules(nat64.plan(both, host, names).present)
+    expect(beside).toContain('ip6 daddr { 64:ff9b::/96, 2001:db8:100::/40 } notrack')
+    expect(beside).toContain('ip daddr { 198.51.100.64/28, 203.0.113.0/24 }')
+  })
+
+  it('tells the translator its map, with no prefix and no pool of NAT64', () => {
+    expect(dataplaneConfig(config(`${SIIT}\ntranslation: { amendUdpChecksumZero: true }`), host)).toMatchObject({
+      ...{ prefixes: [], pools: [], static: [], timeouts: { udp: 300 } },
+      siit: {
+        prefix: '2001:db8:100::/40',
+        map: [
+          { ipv6: '2001:db8:3::/120', ipv4: '203.0.113.0/24' },
+          { ipv6: '2001:db8:4::5/128', ipv4: '203.0.113.5/32' },
+        ],
+        amendUdpChecksumZero: true,
+      },
+    })
+    expect(dataplaneOptions(config(SIIT), host, names)?.maxSessions).toBe(1_048_576)
+    expect(dataplaneConfig(gateway('{ addresses: ["198.51.100.64/28"] }'), host)).not.toHaveProperty('siit')
+  })
+
+  it('maps no address that the host has', () => {
+    const found = siit.check(config('siit: { map: [{ ipv6: "2001:db8::/96", ipv4: 192.0.2.0/25 }] }'), host)
+    expect(found).toMatchObject([{ path: '/siit/map/0/ipv4', message: expect.stringContaining('192.0.2.2') }])
   })
 })

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The way of a packet whose addresses both translate statelessly (RFC 7915, RFC 7757). It goes
+ * before NAT64; what is not for it is left as it was. Fragments are translated one by one, other
+ * protocols as they are.
+ *
+ *   from6 / from4 → addresses → plan → apply → emit
+ */
+#include "translator_worker.h"
+
+namespace sixgate {
+namespace {
+
+/* The ports stay, also those of the packet inside an error. */
+template <typename Tuple> void keep_ports(Tuple &tuple, const xlat_view &view)
+{
+	tuple.src_port = view.src_port;
+	tuple.dst_port = view.dst_port;
+}
+
+} // namespace
+
+/* RFC 6791: a sender without an IPv4 address is always seen by the same one of the operator's. */
+xlat_ip4 Worker::unmapped4(const xlat_ip6 &sender, xlat_ip4 to, xlat_ip4 otherwise)
+{
+	const std::vector<uint32_t> &sources = config_->icmp_source4;
+	if (sources.empty())
+		return source4(to, otherwise);
+	uint64_t half[2];
+	std::memcpy(half, sender.b, 16);
+	uint64_t hash = (half[0] * 0x9e3779b97f4a7c15 ^ half[1]) * 0xd6e8feb86659fd93;
+	return xlat_ip4_of(sources[(hash >> 32) % sources.size()]);
+}
+
+bool Worker::forbidden(const xlat_ip6 &six, xlat_ip4 four) const
+{
+	return !config_->allow_non_global && xlat_is_well_known(&six) && xlat_is_non_global4(four);
+}
+
+xlat_reason Worker::inner64(const Packet &packet, xlat_tuple4 &inner) const
+{
+	xlat_view embedded;
+	xlat_reason why = xlat_parse_inner(packet.data, &packet.view, &embedded);
+	if (!why)
+		why = xlat_check_inner(&embedded);
+	if (why)
+		return why;
+	keep_ports(inner, embedded);
+	const Stateless &stateless = config_->stateless;
+	return stateless.to4(xlat_src6(packet.data, &embedded), inner.src) &&
+			       stateless.to4(xlat_dst6(packet.data, &embedded), inner.dst) ?
+		       XLAT_OK :
+		       XLAT_ICMP_INNER_ADDRESS;
+}
+
+xlat_reason Worker::inner46(const Packet &packet, xlat_tuple6 &inner) const
+{
+	xlat_view embedded;
+	xlat_reason why = xlat_parse_inner(packet.data, &packet.view, &embedded);
+	if (!why)
+		why = xlat_check_inner(&embedded);
+	if (why)
+		return why;
+	keep_ports(inner, embedded);
+	const Stateless &stateless = config_->stateless;
+	/* RFC 7757 4.2: the sender of the packet inside knew the other end by the prefix. */
+	return stateless.to6(xlat_src4(packet.data, &embedded), true, inner.src) &&
+			       stateless.to6(xlat_dst4(packet.data, &embedded), !packet.turned, inner.dst) ?
+		       XLAT_OK :
+		       XLAT_ICMP_INNER_ADDRESS;
+}
+
+/* False when the packet is not ours. */
+bool Worker::stateless6(Packet &packet)
+{
+	const xlat_view &view = packet.view;
+	const Stateless &stateless = config_->stateless;
+	xlat_ip6 source = xlat_src6(packet.data, &view), destination = xlat_dst6(packet.data, &view);
+	bool error = view.kind == XLAT_KIND_ICMP_ERROR;
+	xlat_tuple4 to{}, inner{};
+
+	if (!stateless.to4(destination, to.dst))
+		return false;
+	bool mapped = stateless.to4(source, to.src);
+	if (!mapped && !error)
+		return false;
+	xlat_reason why = XLAT_OK;
+	if (xlat_is_illegal6(&source) || (mapped && xlat_is_illegal4(to.src)))
+		why = XLAT_ILLEGAL_SOURCE;
+	else if (xlat_is_illegal4(to.dst))
+		why = XLAT_ILLEGAL_DESTINATION;
+	/* What comes from a pool belongs to a session: nobody else may send in its name. */
+	else if (mapped && is_pool_address(config_->session, xlat_ip4_host(to.src)))
+		why = XLAT_ILLEGAL_SOURCE;
+	else if (forbidden(destination, to.dst) || (mapped && forbidden(source, to.src)))
+		why = XLAT_NON_GLOBAL_IPV4;
+	else if (error)
+		why = inner64(packet, inner);
+	if (XLAT_UNLIKELY(why)) {
+		refuse(packet, why);
+		return true;
+	}
+	if (!mapped)
+		to.src = unmapped4(source, to.dst, inner.dst);
+	keep_ports(to, view);
+	forward4(packet, to, inner);
+	return true;
+}
+
+void Worker::forward4(Packet &packet, const xlat_tuple4 &to, const xlat_tuple4 &inner)
+{
+	bool again = is_hairpin(protocol_of(packet.view), xlat_ip4_host(to.dst),
+				xlat_host16(to.dst_port));
+	uint32_t segments = packet.segments(), bytes = packet.wire_bytes();
+	Ip6 host = to_ip6(xlat_src6(packet.data, &packet.view));
+	xlat_params params = params_for(packet);
+	xlat_edit edit;
+
+	params.ip4_id = next_id(segments);
+	/* The other half of a hairpin makes up for the kernel's second decrement. */
+	if (XLAT_UNLIKELY(again))
+		params.hop_adjust = 0;
+	xlat_reason why = xlat_plan64(packet.data, &packet.view, &to, &inner, &params, &edit);
+	if (XLAT_UNLIKELY(why))
+		return refuse(packet, why);
+	counters_.packets64.add(segments);
+	counters_.bytes64.add(bytes);
+	clients_->count(host, Direction::OUT, segments, bytes);
+	if (XLAT_UNLIKELY(again))
+		return hairpin(packet, edit);
+	VnetHeader vnet = vnet_after(packet, edit);
+	emit(xlat_apply(packet.data, &edit), edit.length, vnet);
+}
+
+bool Worker::stateless4(Packet &packet)
+{
+	const xlat_view &view = packet.view;
+	const Stateless &stateless = config_->stateless;
+	xlat_ip4 source = xlat_src4(packet.data, &view), destination = xlat_dst4(packet.data, &view);
+	bool error = view.kind == XLAT_KIND_ICMP_ERROR;
+	xlat_tuple6 to{}, inner{};
+
+	/* A pool's addresses are under the prefix as all IPv4 is, but they are NAT64's. */
+	if (is_pool_address(config_->session, xlat_ip4_host(destination)))
+		return false;
+	if (!stateless.to6(destination, true, to.dst))
+		return false;
+	bool mapped = stateless.to6(source, error || !packet.turned, to.src);
+	if (!mapped && !error)
+		return false;
+	xlat_reason why = XLAT_OK;
+	if (xlat_is_illegal4(source))
+		why = XLAT_ILLEGAL_SOURCE;
+	else if (xlat_is_illegal4(destination))
+		why = XLAT_ILLEGAL_DESTINATION;
+	else if (forbidden(to.dst, destination) || (mapped && !error && forbidden(to.src, source)))
+		why = XLAT_NON_GLOBAL_IPV4;
+	else if (error)
+		why = inner46(packet, inner);
+	/* An error's sender without an IPv6 address that may be shown is seen as the gateway. */
+	if (!why && (!mapped || forbidden(to.src, source)) && !source6(to.dst, to.src))
+		why = XLAT_ILLEGAL_SOURCE;
+	if (XLAT_UNLIKELY(why)) {
+		refuse(packet, why);
+		return true;
+	}
+	keep_ports(to, view);
+	forward6(packet, to, inner);
+	return true;
+}
+
+void Worker::forward6(Packet &packet, const xlat_tuple6 &to, const xlat_tuple6 &inner)
+{
+	xlat_params params = params_for(packet);
+	xlat_edit edit;
+
+	params.amend_udp_zero = config_->stateless.amend_udp_zero;
+	xlat_reason why = xlat_plan46(packet.data, &packet.view, &to, &inner, &params, &edit);
+	if (XLAT_UNLIKELY(why == XLAT_SPLIT_FIRST)) {
+		split(packet, [&](Packet &segment) { forward6(segment, to, inner); });
+		return;
+	}
+	if (XLAT_UNLIKELY(why))
+		return refuse(packet, why);
+	uint32_t segments = packet.segments(), bytes = packet.wire_bytes();
+	counters_.packets46.add(segments);
+	counters_.bytes46.add(bytes);
+	clients_->count(to_ip6(to.dst), Direction::IN, segments, bytes);
+	VnetHeader vnet = vnet_after(packet, edit);
+	uint8_t *start = xlat_apply(packet.data, &edit);
+	if (XLAT_UNLIKELY(edit.fragment_mtu))
+		emit_fragments(start, edit);
+	else
+		emit(start, edit.length, vnet);
+}
+
+} // namespace sixgate
