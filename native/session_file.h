@@ -52,7 +52,8 @@ struct alignas(64) BindingRecord {
 	uint32_t pool;
 	uint16_t client_port, pool_port;
 	Protocol protocol;
-	bool fixed;
+	/** Not a bool: a damaged file may hold any byte. */
+	uint8_t fixed;
 	/** Place of the pool address in this process. */
 	uint16_t slot;
 	uint32_t sessions;

@@ -81,7 +81,7 @@ void SessionTable::bindings(const ViewFilter &filter,
 	auto read = [&](uint32_t number, std::vector<BindingView> &views) {
 		const BindingRecord &b = impl_->binding(number);
 		if (wanted(filter, b.protocol, b.client, nullptr, b.pool, nullptr))
-			views.push_back({ b.protocol, b.fixed, b.client, b.client_port, b.pool,
+			views.push_back({ b.protocol, b.fixed != 0, b.client, b.client_port, b.pool,
 					  b.pool_port, b.sessions });
 	};
 	for (const Shard &shard : impl_->shards)

@@ -106,6 +106,40 @@ CASE("ignores a record that was being written, and gives its port back")
 		EQUAL(f.out(client(i), 9, 53, udp()).reason, XLAT_OK);
 }
 
+CASE("adopts nothing wrong from a file with flipped bits")
+{
+	Crash f;
+	f.options.config.statics = { { Protocol::UDP, client(900), 9, ip4("192.0.2.1"), 53 } };
+	uint64_t random = 1;
+	for (unsigned round = 0; round < 60; round++) {
+		f.open();
+		for (unsigned i = 0; i < 200; i++)
+			f.out(client(i % 50), (uint16_t)(4000 + i), 53, i % 2 ? udp() : tcp(TCP_SYN));
+		EQUAL(f.table->stats().sessions, f.sessions());
+		for (const SessionView &view : f.list()) {
+			Verdict out = f.table->outbound(view.six, { view.protocol, TCP_ACK }, f.now);
+			Verdict in = f.table->inbound(view.four, { view.protocol, TCP_ACK }, f.now);
+			CHECK(out.four.pool_port == view.four.pool_port);
+			CHECK(in.six.client == view.six.client);
+		}
+		f.table.reset();
+		int fd = ::open(f.path, O_RDWR);
+		for (unsigned flip = 0; flip < 400; flip++) {
+			random = random * 6364136223846793005 + 1442695040888963407;
+			off_t at = (off_t)(random >> 33) % (400 * 128);
+			/* The records of sessions, or those of bindings, a MiB behind them. */
+			at = random >> 63 ? 4096 + 128 + at : 4096 + (1 << 20) + 64 + at / 2;
+			uint8_t byte;
+			if (pread(fd, &byte, 1, at) == 1) {
+				byte ^= (uint8_t)(1u << (random >> 20 & 7));
+				if (pwrite(fd, &byte, 1, at) != 1)
+					abort();
+			}
+		}
+		close(fd);
+	}
+}
+
 CASE("adopts no session that is over or that the configuration forbids by now")
 {
 	Crash f;
