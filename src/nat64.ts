@@ -145,6 +145,7 @@ function routes(nat64: Nat64Config, { device: dev }: Names, shared: readonly Sha
  * Packets that were translated once and are routed to the translator again are lost here, counted: a hairpin turns
  * inside the translator. What is forwarded through it is not tracked, so that no NAT44 rule of the host touches it
  * and the connection table does not hold it a second time; the host's own connections stay tracked for its firewall.
+ * Which addresses are broadcast addresses only the kernel knows (RFC 7915 4.1, RFC 1812 5.3.5).
  */
 function nftRules({ nat64, siit }: Config, names: Names, shared: readonly Shared[]): string {
   const { device } = names
@@ -158,6 +159,8 @@ function nftRules({ nat64, siit }: Config, names: Names, shared: readonly Shared
   return `
   chain prerouting {
     type filter hook prerouting priority raw; policy accept;
+    iifname "${device}" fib daddr type broadcast counter drop comment "to the broadcast address of a subnet"
+    ip daddr { ${pools.join(', ')} } fib saddr type broadcast counter drop comment "from the broadcast address of a subnet"
     iifname "${device}" fib daddr type != local notrack
     ${untracked.join('\n    ')}
   }

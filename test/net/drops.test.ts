@@ -30,7 +30,7 @@ const CASES: readonly [string, 'client' | 'server', string][] = [
   ['UNKNOWN_PROTOCOL', 'server', 'IP(dst="198.51.100.77",proto=132)/Raw(b"\\0"*12)'],
 ]
 
-story('Illegal packets', ['/usr/bin/python3'], () => {
+story('Illegal packets', ['/usr/bin/python3', 'nft'], () => {
   const scene = useScene('drops')
 
   it('are none while nobody sends: what the kernel says on its own device is no loss', async () => {
@@ -50,6 +50,18 @@ story('Illegal packets', ['/usr/bin/python3'], () => {
       },
     )
     expect((await drops(gateway))[reason]).toBe(before + 1)
+  })
+
+  it.each([
+    ['to', 'client', 'IPv6(dst="64:ff9b::192.0.2.255")/UDP(sport=1,dport=2)'],
+    ['from', 'server', 'IP(src="192.0.2.255",dst="198.51.100.77")/UDP(sport=5,dport=5555)'],
+  ] as const)('%s the broadcast address of a subnet are lost at the firewall', async (way, side, packet) => {
+    await scene.now[side].run('/usr/bin/python3', ['-c', `from scapy.all import *\nsend(${packet},verbose=0)`])
+    await until('the packet is counted', async () =>
+      (await scene.now.router.run('nft', ['list', 'ruleset'])).includes(
+        `packets 1 bytes 28 drop comment "${way} the broadcast address`,
+      ),
+    )
   })
 
   it('are remembered with who sent them, to whom, and how far they came', async () => {
