@@ -152,17 +152,22 @@ function nftRules({ nat64, siit }: Config, names: Names, shared: readonly Shared
   const prefixes = outermost([...(nat64?.prefixes ?? []), ...(siit?.prefix === undefined ? [] : [siit.prefix])])
   const pools = (nat64?.pools ?? []).flatMap(({ addresses }) => addresses)
   const addresses = outermost([...pools, ...(siit?.map ?? []).map(({ ipv4 }) => ipv4)])
-  const untracked = [
+  const to = `ip daddr { ${addresses.join(', ')} }`
+  const translated = [
     ...(prefixes.length > 0 ? [`ip6 daddr { ${prefixes.join(', ')} } notrack`] : []),
-    ...(addresses.length > 0 ? [`ip daddr { ${addresses.join(', ')} } fib daddr type != local notrack`] : []),
+    ...(addresses.length > 0
+      ? [
+          `${to} fib saddr type broadcast counter drop comment "from the broadcast address of a subnet"`,
+          `${to} fib daddr type != local notrack`,
+        ]
+      : []),
   ]
   return `
   chain prerouting {
     type filter hook prerouting priority raw; policy accept;
     iifname "${device}" fib daddr type broadcast counter drop comment "to the broadcast address of a subnet"
-    ip daddr { ${pools.join(', ')} } fib saddr type broadcast counter drop comment "from the broadcast address of a subnet"
     iifname "${device}" fib daddr type != local notrack
-    ${untracked.join('\n    ')}
+    ${translated.join('\n    ')}
   }
   chain forward {
     type filter hook forward priority filter; policy accept;

@@ -355,6 +355,13 @@ describe('siit', () => {
     expect(sysctls(alone)).toMatchObject({ 'net.ipv4.ip_forward': '1', 'net.ipv6.conf.all.forwarding': '1' })
     expect(rules(alone)).toContain('ip6 daddr { 2001:db8:100::/40 } notrack')
     expect(rules(alone)).toContain('ip daddr { 203.0.113.0/24 } fib daddr type != local notrack')
+    expect(rules(alone)).toContain('ip daddr { 203.0.113.0/24 } fib saddr type broadcast counter drop')
+    // nftables takes neither an empty set nor one whose intervals overlap
+    expect(rules(siit.plan(config('siit: { prefix: 2001:db8:100::/40 }'), host, names).present)).not.toMatch(/{\s*}/)
+    const twice = gateway(
+      '{ addresses: ["198.51.100.64/28"], ports: "10-20" }, { addresses: ["198.51.100.70"], ports: "1-9" }',
+    )
+    expect(rules(nat64.plan(twice, host, names).present)).not.toContain('198.51.100.70')
     const both = gateway('{ addresses: ["198.51.100.64/28"] }', SIIT)
     expect(siit.plan(both, host, names).present.every(({ kind }) => kind === 'route')).toBe(true)
     const beside = rules(nat64.plan(both, host, names).present)
