@@ -52,10 +52,10 @@ story('Stateless translation', ['ping', 'traceroute', '/usr/bin/python3'], () =>
   let user: Host
 
   /** What is changed in the running configuration. */
-  const change = async (entries: typeof map) => {
+  const change = async (entries: typeof map, others: object = {}) => {
     const { gateway } = scene.now
     const { body, headers } = await gateway.api('/api/v1/config')
-    const config = { ...body, siit: { ...body.siit, map: entries } }
+    const config = { ...body, siit: { ...body.siit, map: entries }, ...others }
     const put = { method: 'PUT', body: config, headers: { 'if-match': String(headers.etag) } }
     const { status, text } = await gateway.api('/api/v1/config', put)
     expect([status, text]).toEqual([200, expect.anything()])
@@ -130,6 +130,12 @@ print(data.decode(), peer[0])`
     expect(got).toMatchObject({ bytes: BYTES, sha256: streamHash('long', BYTES) })
     expect(await drops(gateway)).toEqual(before)
     expect((await server.attempt('ping', ['-c', '1', '-W', '1', '198.51.100.10'])).code).not.toBe(0)
+  })
+
+  it('goes on without NAT64', async () => {
+    await change(map.slice(0, 1), { nat64: undefined })
+    const got = await user.do('upload', { host: WWW, port: 80, seed: 'alone', bytes: BYTES })
+    expect(got).toMatchObject({ bytes: BYTES, sha256: streamHash('alone', BYTES) })
   })
 
   it('keeps no session', async () => {
