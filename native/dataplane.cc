@@ -115,6 +115,7 @@ Napi::Object traced_object(Napi::Env env, const TracedPacket &packet)
 		out.Set("session", env.Null());
 	}
 	out.Set("lost", reason_value(env, packet.why));
+	out.Set("binding", packet.binding);
 	out.Set("answered", packet.answered);
 	out.Set("sent", packet.sent);
 	if (packet.sent)
@@ -165,6 +166,7 @@ public:
 						InstanceMethod<&Dataplane::open_trace>("openTrace"),
 						InstanceMethod<&Dataplane::read_trace>("readTrace"),
 						InstanceMethod<&Dataplane::close_trace>("closeTrace"),
+						InstanceMethod<&Dataplane::foresee>("foresee"),
 						InstanceMethod<&Dataplane::close>("close"),
 					}));
 	}
@@ -189,6 +191,7 @@ private:
 	Napi::Value clients(const Napi::CallbackInfo &info);
 	Napi::Value open_trace(const Napi::CallbackInfo &info);
 	Napi::Value read_trace(const Napi::CallbackInfo &info);
+	Napi::Value foresee(const Napi::CallbackInfo &info);
 	Napi::Value close_trace(const Napi::CallbackInfo &info);
 	Napi::Value close(const Napi::CallbackInfo &info);
 
@@ -382,6 +385,15 @@ Napi::Value Dataplane::read_trace(const Napi::CallbackInfo &info)
 	out.Set("packets", list);
 	out.Set("missed", static_cast<double>(missed));
 	return out;
+}
+
+Napi::Value Dataplane::foresee(const Napi::CallbackInfo &info)
+{
+	if (closed(info.Env()))
+		return info.Env().Undefined();
+	Napi::Buffer<uint8_t> bytes = info[0].As<Napi::Buffer<uint8_t>>();
+	uint32_t length = static_cast<uint32_t>(bytes.Length());
+	return traced_object(info.Env(), translator_->foresee(bytes.Data(), length));
 }
 
 Napi::Value Dataplane::close_trace(const Napi::CallbackInfo &info)

@@ -306,6 +306,10 @@ public:
 	 */
 	Verdict inbound(const Tuple4 &tuple, const Facts &facts, Time now);
 
+	/** The same without opening, refreshing or counting anything (session_foresee.cc). */
+	Verdict foresee64(const Tuple6 &tuple, const Facts &facts, Time now) const;
+	Verdict foresee46(const Tuple4 &tuple, const Facts &facts, Time now) const;
+
 	/**
 	 * ICMP errors: the session that the embedded packet belongs to, or XLAT_ICMP_NO_SESSION.
 	 * Nothing is created or refreshed (RFC 6146 section 3.5). error64: an ICMPv6 error,

@@ -133,6 +133,12 @@ std::vector<uint64_t> Translator::drops() const
 	return sum;
 }
 
+TracedPacket Translator::foresee(const uint8_t *data, uint32_t length) const
+{
+	auto worker = std::make_unique<Worker>(*shared_, 0, -1, -1);
+	return worker->foresee(data, std::min<size_t>(length, PACKET_MAX));
+}
+
 std::vector<LostPacket> Translator::lost(xlat_reason why) const
 {
 	std::vector<LostPacket> all;

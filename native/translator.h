@@ -43,6 +43,8 @@ public:
 
 	SessionTable &table() { return *table_; }
 	Tracer &tracer() { return shared_->tracer; }
+	/* What would become of a packet; nothing is sent, and nothing is left behind. */
+	TracedPacket foresee(const uint8_t *data, uint32_t length) const;
 	unsigned threads() const { return static_cast<unsigned>(workers_.size()); }
 	Traffic traffic() const;
 	/* By enum xlat_reason. */

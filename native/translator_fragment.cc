@@ -90,8 +90,29 @@ void Worker::reassemble(const Packet &packet, const FragmentKey &key)
 	dispatch(whole);
 }
 
+/* Only a first fragment can be foreseen; the others, and those of ICMP, wait for it. */
+void Worker::foresee_fragment(Packet &packet)
+{
+	if (!packet.view.first || is_icmp(packet.view))
+		return;
+	if (!packet.view.has_ports)
+		return drop(packet, XLAT_UNKNOWN_PROTOCOL);
+	bool six = packet.view.family == 6;
+	Verdict verdict = six ? admit6(packet) : admit4(packet);
+	if (verdict.held)
+		return;
+	if (verdict.reason)
+		return refuse(packet, verdict.reason);
+	if (six)
+		send4(packet, verdict.four, verdict.six, verdict.delta);
+	else
+		send6(packet, verdict.six, static_cast<uint16_t>(~verdict.delta));
+}
+
 void Worker::fragment6(Packet &packet)
 {
+	if (is_dry())
+		return foresee_fragment(packet);
 	FragmentKey key = key_of(packet);
 	FragmentDecision decision{};
 	if (packet.view.protocol == XLAT_PROTO_ICMP6)
@@ -138,6 +159,8 @@ void Worker::forward_fragment6(Packet &packet, const FragmentDecision &decision)
 
 void Worker::fragment4(Packet &packet)
 {
+	if (is_dry())
+		return foresee_fragment(packet);
 	FragmentKey key = key_of(packet);
 	FragmentDecision decision{};
 	if (packet.view.protocol == XLAT_PROTO_ICMP)

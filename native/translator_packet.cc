@@ -67,6 +67,20 @@ void Worker::follow(uint8_t *data, uint32_t length, const VnetHeader &vnet)
 	shared_.tracer.offer(config_->session, packet);
 }
 
+TracedPacket Worker::foresee(const uint8_t *data, uint32_t length)
+{
+	TracedPacket packet;
+	packet.time = real_time();
+	packet.dry = true;
+	packet.in = summarize(data, length);
+	now_ = boot_time();
+	std::memcpy(buffer_, data, length);
+	followed_ = &packet;
+	receive(buffer_, length, VnetHeader{});
+	followed_ = nullptr;
+	return packet;
+}
+
 void Worker::dispatch(Packet &packet)
 {
 	if (packet.view.family == 6)
@@ -126,7 +140,8 @@ Verdict Worker::admit6(const Packet &packet)
 		     xlat_host16(view.src_port),
 		     is_icmp(view) ? uint16_t{0} : xlat_host16(view.dst_port)};
 	Facts facts{protocol_of(view), view.tcp_flags, packet.segments(), packet.wire_bytes()};
-	Verdict verdict = shared_.table.outbound(tuple, facts, now_);
+	Verdict verdict = is_dry() ? shared_.table.foresee64(tuple, facts, now_) :
+				     shared_.table.outbound(tuple, facts, now_);
 	if (XLAT_UNLIKELY(followed_))
 		followed_->admit(verdict);
 	return verdict;
@@ -180,6 +195,8 @@ void Worker::emit(uint8_t *start, uint32_t length, const VnetHeader &vnet)
 	std::memcpy(frame, &vnet, sizeof(vnet));
 	if (XLAT_UNLIKELY(followed_))
 		followed_->leave(start, length);
+	if (is_dry())
+		return;
 	if (XLAT_UNLIKELY(write(queue_, frame, length + sizeof(vnet)) < 0))
 		drop(start, length, XLAT_TUN_WRITE);
 }
@@ -270,7 +287,8 @@ Verdict Worker::admit4(const Packet &packet)
 		     is_icmp(view) ? uint16_t{0} : xlat_host16(view.src_port)};
 	Facts facts{protocol_of(view),   view.tcp_flags, packet.segments(),
 		    packet.wire_bytes(), packet.data,    packet.view.end};
-	Verdict verdict = shared_.table.inbound(tuple, facts, now_);
+	Verdict verdict = is_dry() ? shared_.table.foresee46(tuple, facts, now_) :
+				     shared_.table.inbound(tuple, facts, now_);
 	if (XLAT_UNLIKELY(followed_))
 		followed_->admit(verdict);
 	return verdict;
@@ -314,6 +332,8 @@ void Worker::emit_fragments(const uint8_t *start, const xlat_edit &edit)
 	VnetHeader plain{};
 	if (XLAT_UNLIKELY(followed_))
 		followed_->leave(start, edit.length);
+	if (is_dry())
+		return;
 	uint32_t count = xlat_fragment_count(edit.length, edit.fragment_mtu);
 	for (uint32_t i = 0; i < count; i++) {
 		xlat_slice slice;

@@ -68,6 +68,7 @@ void TracedPacket::admit(const Verdict &verdict)
 {
 	admitted = verdict.reason == XLAT_OK;
 	fresh = verdict.fresh;
+	binding = dry && admitted && verdict.fresh && verdict.four.pool_port == 0;
 	state = verdict.state;
 }
 

@@ -31,6 +31,8 @@ struct TraceFilter {
 
 /* The way of one packet. */
 struct TracedPacket {
+	bool dry = false; /* only to see what would happen: nothing is opened or sent */
+	bool binding = false; /* dry: a binding would be made, of a port not known yet */
 	uint64_t time = 0; /* CLOCK_REALTIME, milliseconds */
 	PacketSummary in;
 	bool admitted = false; /* it is of a session or a binding, as below */

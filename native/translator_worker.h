@@ -73,6 +73,12 @@ public:
 	/* Until stop is requested and `wake` is readable. */
 	void run(std::stop_token stop);
 
+	/*
+	 * What would become of a packet of at most PACKET_MAX bytes; for a worker of its own, with
+	 * no queue.
+	 */
+	TracedPacket foresee(const uint8_t *data, uint32_t length);
+
 	const Counters &counters() const { return counters_; }
 	const LostLog &lost() const { return lost_; }
 	std::shared_ptr<const ClientTable> clients() const;
@@ -129,7 +135,10 @@ private:
 	bool is_hairpin(Protocol protocol, uint32_t address, uint16_t port);
 	bool is_own_address(xlat_ip4 address);
 
+	bool is_dry() const { return XLAT_UNLIKELY(followed_) && followed_->dry; }
+
 	/* translator_fragment.cc */
+	void foresee_fragment(Packet &packet);
 	void fragment6(Packet &packet);
 	void fragment4(Packet &packet);
 	void forward_fragment6(Packet &packet, const FragmentDecision &decision);

@@ -129,8 +129,19 @@ export const TracedSchema = Type.Object({
   ]),
   answered: Type.Boolean({ description: 'The sender was told by an ICMP error.' }),
   sent: count('Packets that left for it, its fragments each; none, and not lost: kept for a while.'),
+  binding: Type.Boolean({ description: 'Only foreseen: a binding would be made, of a port not known yet (0).' }),
   out: Type.Union([Type.Object(packetInfo), Type.Null()], { description: 'The first packet that left.' }),
 })
+
+export const InjectBody = Type.Object(
+  {
+    packet: Type.String({
+      maxLength: 400_000,
+      description: 'Hexadecimal from the IP header on, or `PROTOCOL SOURCE DESTINATION [FLAGS]`.',
+    }),
+  },
+  { additionalProperties: false },
+)
 
 /** One line of a trace. */
 export const TraceLineSchema = Type.Union(

@@ -4,6 +4,7 @@ import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Static } from 'typebox'
 import { GatewayError } from '../errors.ts'
+import { packetOf } from '../net/packet.ts'
 import type { TraceFilter } from '../system/dataplane.ts'
 import type { Gateway } from './gateway.ts'
 import * as shape from './schemas.ts'
@@ -18,6 +19,7 @@ type Line = Static<typeof shape.TraceLineSchema>
 type Plane = NonNullable<Gateway['dataplane']>
 
 export function traceRoutes(app: App, { gateway }: RouteContext): void {
+  foreseeRoute(app, gateway)
   app.get(
     '/api/v1/trace',
     {
@@ -32,8 +34,7 @@ export function traceRoutes(app: App, { gateway }: RouteContext): void {
       },
     },
     async ({ query }, reply) => {
-      const { dataplane } = gateway
-      if (!dataplane) throw new GatewayError('NOT_FOUND', { detail: 'nat64 is not configured' })
+      const dataplane = planeOf(gateway)
       const trace = dataplane.openTrace(filter(query))
       if (trace === 0) throw new GatewayError('TRACE_BUSY')
       const lines = Readable.from(follow(dataplane, trace, query))
@@ -43,6 +44,26 @@ export function traceRoutes(app: App, { gateway }: RouteContext): void {
       return reply.type('application/x-ndjson').send(lines as unknown as Line)
     },
   )
+}
+
+function foreseeRoute(app: App, gateway: Gateway): void {
+  app.post(
+    '/api/v1/trace',
+    {
+      config: { role: 'admin' },
+      schema: {
+        summary: 'What would become of a packet, which is not sent',
+        body: shape.InjectBody,
+        response: { 200: shape.TracedSchema },
+      },
+    },
+    async ({ body }) => planeOf(gateway).foresee(packetOf(body.packet)) as Static<typeof shape.TracedSchema>,
+  )
+}
+
+function planeOf({ dataplane }: Gateway): Plane {
+  if (!dataplane) throw new GatewayError('NOT_FOUND', { detail: 'nat64 is not configured' })
+  return dataplane
 }
 
 async function* follow(dataplane: Plane, trace: number, { limit, seconds }: Query): AsyncGenerator<string> {

@@ -41,8 +41,9 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'show the state of the running gateway; drops --last adds the last packets lost for each reason',
   },
   trace: {
-    usage: 'trace [--from A] [--to A] [--protocol P] [--limit N] [--seconds S]',
-    summary: 'follow matching packets through the gateway, live; A is an address or prefix of either family',
+    usage: 'trace [--from A] [--to A] [--protocol P] [--limit N] [--seconds S] [--inject PACKET]',
+    summary:
+      'follow matching packets through the gateway, live; --inject shows what would become of one, which is not sent',
   },
   address: {
     usage: 'address TEXT…',

@@ -2,9 +2,9 @@
 import type { Static } from 'typebox'
 import type * as shape from '../api/schemas.ts'
 import type { TracedPacket } from '../system/dataplane.ts'
-import { follow } from './client.ts'
+import { askJson, follow } from './client.ts'
 import { DONE, type Io, printable } from './io.ts'
-import { parse } from './options.ts'
+import { type Directories, parse } from './options.ts'
 import { wayLines } from './packet-text.ts'
 
 const OPTIONS = {
@@ -15,10 +15,13 @@ const OPTIONS = {
   seconds: { type: 'string' },
 } as const
 
+const INJECT = { inject: { type: 'string' } } as const
+
 const ENDS = { limit: 'the limit is reached', time: 'the time is up', closed: 'the gateway ended it' }
 
 export async function run(args: string[], io: Io): Promise<number> {
-  const { values, directories } = parse(args, OPTIONS, { min: 0, max: 0 })
+  const { values, directories } = parse(args, { ...OPTIONS, ...INJECT }, { min: 0, max: 0 })
+  if (values.inject !== undefined) return inject(values.inject, directories, values.json === true, io)
   const query = new URLSearchParams()
   for (const name of Object.keys(OPTIONS) as (keyof typeof OPTIONS)[])
     if (values[name] !== undefined) query.set(name, values[name])
@@ -32,5 +35,14 @@ export async function run(args: string[], io: Io): Promise<number> {
     }
     for (const shown of wayLines(line as TracedPacket)) io.out(printable(shown))
   })
+  return DONE
+}
+
+async function inject(packet: string, directories: Directories, json: boolean, io: Io): Promise<number> {
+  const headers = { 'content-type': 'application/json' }
+  const request = { method: 'POST', path: '/api/v1/trace', headers, body: JSON.stringify({ packet }) } as const
+  const traced = await askJson<TracedPacket>(directories, request)
+  const lines = json ? [JSON.stringify(traced, null, 2)] : wayLines(traced, true)
+  for (const line of lines) io.out(json ? line : printable(line))
   return DONE
 }

@@ -51,7 +51,7 @@ type NativeLost = NativePacket & { readonly time: number; readonly step: LostPac
 type NativeDrop = Omit<DropCounter, 'last'> & { readonly last: readonly NativeLost[] }
 
 type NativeTraced = NativePacket &
-  Pick<TracedPacket, 'session' | 'lost' | 'answered' | 'sent'> & {
+  Pick<TracedPacket, 'session' | 'lost' | 'answered' | 'sent' | 'binding'> & {
     readonly time: number
     readonly out: NativePacket | null
   }
@@ -66,6 +66,7 @@ interface NativeDataplane {
   openTrace(filter: TraceFilter): number
   readTrace(trace: number): { readonly packets: readonly NativeTraced[]; readonly missed: number } | undefined
   closeTrace(trace: number): void
+  foresee(packet: Buffer): NativeTraced
   close(keep: boolean): void
 }
 
@@ -85,8 +86,8 @@ function dropCounter(drop: NativeDrop): DropCounter {
 }
 
 function tracedPacket(traced: NativeTraced): TracedPacket {
-  const { time, session, lost, answered, sent, out } = traced
-  const way = { session, lost, answered, sent, out: out && packetInfo(out) }
+  const { time, session, lost, answered, sent, binding, out } = traced
+  const way = { session, lost, answered, sent, binding, out: out && packetInfo(out) }
   return { time: iso(time), ...packetInfo(traced), ...way }
 }
 
@@ -154,6 +155,7 @@ export const openDataplane: OpenDataplane = (options) => {
       return batch && { packets: batch.packets.map(tracedPacket), missed: batch.missed }
     },
     closeTrace: (trace) => native.closeTrace(trace),
+    foresee: (packet) => tracedPacket(attempt(() => native.foresee(packet))),
     close: ({ keep = false } = {}) => native.close(keep),
   }
   return dataplane

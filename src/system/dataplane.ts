@@ -152,6 +152,8 @@ export interface TracedPacket extends PacketInfo {
   readonly answered: boolean
   /** Packets that left for it: its fragments each. None, and not lost, is kept for a while. */
   readonly sent: number
+  /** Of a packet that is only foreseen: a binding would be made, of a port not known yet (0 in `out`). */
+  readonly binding: boolean
   readonly out: PacketInfo | null
 }
 
@@ -198,6 +200,8 @@ export interface Dataplane {
   readTrace(trace: number): TraceBatch | undefined
   /** Idempotent. */
   closeTrace(trace: number): void
+  /** What would become of a packet; nothing is sent, opened or counted. */
+  foresee(packet: Buffer): TracedPacket
   /** Stops the threads. `keep` leaves the TUN device and the session file for a successor. Idempotent. */
   close(options?: { readonly keep?: boolean }): void
 }

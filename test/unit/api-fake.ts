@@ -117,6 +117,7 @@ export const TRACED: readonly TracedPacket[] = [
     lost: null,
     answered: false,
     sent: 1,
+    binding: false,
     out: { direction: '4to6', source: '198.51.100.64:4711', destination: '192.0.2.33:80', protocol: 'tcp', length: 40 },
   },
   {
@@ -130,6 +131,7 @@ export const TRACED: readonly TracedPacket[] = [
     lost: { reason: 'NO_PORT', sentence: 'no free port', rfc: 'RFC 6146 3.5.1.1', step: 'session' },
     answered: true,
     sent: 0,
+    binding: false,
     out: null,
   },
 ]
@@ -143,6 +145,7 @@ export class FakeGateway implements Gateway {
   readonly traceFilters: TraceFilter[] = []
   readonly traces: TracedPacket[] = []
   openTraces = 0
+  readonly foreseen: string[] = []
   dns64: { stats(): Dns64Stats } | undefined = { stats: () => DNS64 }
 
   constructor(config: Config) {
@@ -170,6 +173,10 @@ export class FakeGateway implements Gateway {
     readTrace: () => (this.openTraces > 0 ? { packets: this.traces.splice(0), missed: 3 } : undefined),
     closeTrace: () => {
       this.openTraces = 0
+    },
+    foresee: (packet: Buffer): TracedPacket => {
+      this.foreseen.push(packet.toString('hex'))
+      return { ...(TRACED[0] as TracedPacket), binding: true }
     },
     clients: (top: number) =>
       [{ client: '2001:db8:1::5', packetsOut: 4, bytesOut: 400, packetsIn: 3, bytesIn: 4000 }].slice(0, top),

@@ -255,6 +255,33 @@ describe('commands to the daemon', () => {
     expect(stage.gateway.openTraces).toBe(0)
   })
 
+  it('tell what would become of a packet, given as words or in hexadecimal', async () => {
+    const { foreseen } = stage.gateway
+    const words = await there('trace', '--inject', 'tcp [2001:db8:1::5]:4711 [64:ff9b::192.0.2.33]:80')
+    expect(words.out.trimEnd().split('\n')).toEqual([
+      'tcp [2001:db8:1::5]:4711 → [64:ff9b::c000:221]:80, 60 bytes',
+      '  session: new, V6_INIT',
+      '  session: a new binding would be made; its port, 0 below, is not known before',
+      '  translate: tcp 198.51.100.64:4711 → 192.0.2.33:80, 40 bytes',
+      '  route: it would be sent',
+    ])
+    const addresses = '20010db8000100000000000000000005' + '0064ff9b0000000000000000c0000221'
+    expect(foreseen.at(-1)).toBe(`6000000000140640${addresses}126700500000000000000000500200000000` + '0000')
+    await there('trace', '--inject', '45 00 00 1c')
+    expect(foreseen.at(-1)).toBe('4500001c')
+    await there('trace', '--inject', 'icmp 192.0.2.33 198.51.100.64')
+    // RFC 1071: the header's words add up to 0xffff
+    const words4 =
+      foreseen
+        .at(-1)
+        ?.slice(0, 40)
+        .match(/..../g)
+        ?.map((word) => Number.parseInt(word, 16)) ?? []
+    expect(words4.reduce((sum, word) => sum + word, 0) % 0xffff).toBe(0)
+    for (const bad of ['4500001', 'sctp ::1 ::2', 'tcp ::1 192.0.2.1', 'tcp [::1]:1 [::2]:2 X', 'tcp ::1'])
+      expect((await there('trace', '--inject', bad)).err, bad).toMatch(/^sixgate: The request is not valid: /)
+  })
+
   it('refuse to follow what the API refuses', async () => {
     expect((await there('trace', '--from', 'nowhere')).err).toMatch(/^sixgate: Not an IP address/)
     expect((await there('trace', '--limit', '0')).err).toContain('/querystring/limit')

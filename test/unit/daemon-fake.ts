@@ -54,6 +54,7 @@ export class FakePlane implements Dataplane {
   openTrace = () => 1
   readTrace = () => undefined
   closeTrace = () => {}
+  foresee = () => ({}) as ReturnType<Dataplane['foresee']>
   clients = () => []
 
   close(options: { keep?: boolean } = {}): void {

@@ -73,6 +73,7 @@ const openDataplane: OpenDataplane = ({ device }) => {
     openTrace: () => 1,
     readTrace: () => undefined,
     closeTrace: () => {},
+    foresee: () => ({}) as ReturnType<Dataplane['foresee']>,
     close: (options) => {
       if (!options?.keep) run('ip', 'link', 'del', device)
     },

@@ -40,6 +40,7 @@ const methods: Record<string, (...args: never[]) => unknown> = {
   open: (options: DataplaneOptions) => planes.push(openDataplane(options)) - 1,
   call: (plane: number, method: keyof Dataplane, ...args: never[]) =>
     (planes[plane]?.[method] as (...args: never[]) => unknown)(...args),
+  foresee: (plane: number, hex: string) => planes[plane]?.foresee(Buffer.from(hex, 'hex')),
   tasks: () => readdirSync('/proc/self/task').length,
   leak,
 }

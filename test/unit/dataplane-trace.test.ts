@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { DropCounter, LostPacket, TracedPacket, TraceFilter } from '../../src/system/dataplane.ts'
+import type { DropCounter, LostPacket, SessionInfo, TracedPacket, TraceFilter } from '../../src/system/dataplane.ts'
 import { Bench, type Owner, obstacle } from './dataplane-bench.ts'
 import { type Ip, ip, tcp, udp } from './dataplane-packets.ts'
 
@@ -158,6 +158,62 @@ describe.skipIf(reason)(`A data plane that is asked about packets${reason ? ` SK
       expect(await owner.order('call', plane, 'readTrace', traces[0])).toEqual({ packets: [], missed: 0 })
       for (const trace of traces) await owner.order('call', plane, 'closeTrace', trace)
       expect(await open()).toBeGreaterThan(0)
+    })
+  })
+
+  describe('that are not sent', () => {
+    const foresee = (packet: Buffer): Promise<TracedPacket> => owner.order('foresee', plane, packet.toString('hex'))
+    const state = async () => ({
+      bindings: await owner.order('call', plane, 'bindings'),
+      sessions: (await owner.order('call', plane, 'sessions')).map((one: SessionInfo) => [one.server6, one.state]),
+      dropped: (await owner.order('call', plane, 'drops')).filter(
+        // the kernel's own multicast on the device is not of the test
+        (one: DropCounter) => one.reason !== 'NOT_OUR_PREFIX',
+      ),
+    })
+
+    it('says what would become of them, and leaves nothing behind', async () => {
+      const before = await state()
+      expect(await foresee(tcp(OUT, { from: 9001, to: 80 }, 'S'))).toMatchObject({
+        session: { state: 'V6_INIT', fresh: true },
+        binding: true,
+        lost: null,
+        sent: 1,
+        out: { source: expect.stringMatching(/^198\.51\.100\.\d+:0$/), destination: '192.0.2.80:80', length: 40 },
+      })
+      expect(await foresee(tcp(OUT, { from: 9002, to: 80 }, 'A'))).toMatchObject({
+        lost: { reason: 'TCP_NOT_SYN', step: 'session' },
+        out: null,
+      })
+      expect(await foresee(udp(IN, { from: 7, to: 4000 }, DATA))).toMatchObject({
+        lost: { reason: 'NO_BINDING' },
+        answered: true,
+      })
+      expect(await foresee(udp({ ...IN, destination: '198.51.100.65' }, { from: 7, to: 2000 }, DATA))).toMatchObject({
+        session: { fresh: true },
+        binding: false,
+        out: { destination: '[2001:db8:1::5]:2000' },
+      })
+      const fragment = { offset: 0, more: true, id: 9 }
+      expect(await foresee(udp({ ...OUT, fragment }, { from: 9003, to: 9 }, DATA))).toMatchObject({ sent: 1 })
+      expect(await foresee(ip({ ...OUT, fragment: { ...fragment, offset: 64 } }, 'udp', DATA))).toMatchObject({
+        lost: null,
+        sent: 0,
+      })
+      expect(await foresee(Buffer.of(0x45))).toMatchObject({ lost: { reason: 'TRUNCATED' }, source: '' })
+      expect(await state()).toEqual(before)
+    })
+
+    it('says what the session would make of them that is there', async () => {
+      bench.send(udp(OUT, { from: 9010, to: 9 }, DATA))
+      for (;;) if ((await foresee(udp(OUT, { from: 9010, to: 9 }, DATA))).session?.fresh === false) break
+      const { out } = await foresee(udp(OUT, { from: 9010, to: 9 }, DATA))
+      const [host = '', port] = out?.source.split(':') ?? []
+      const answer = udp({ source: IN.source, destination: host }, { from: 9, to: Number(port) }, DATA)
+      expect(await foresee(answer)).toMatchObject({
+        session: { state: 'ESTABLISHED', fresh: false },
+        out: { destination: '[2001:db8:1::10]:9010' },
+      })
     })
   })
 })

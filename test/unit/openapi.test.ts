@@ -46,6 +46,7 @@ const ROUTES = [
   'post /api/v1/config/confirm',
   'post /api/v1/config/rollback',
   'post /api/v1/nat64/static',
+  'post /api/v1/trace',
   'put /api/v1/config',
 ]
 
