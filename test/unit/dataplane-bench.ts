@@ -85,6 +85,9 @@ export class Owner {
   }
 }
 
+/** What the kernel says to its neighbours when an address or a link comes up is of no test here. */
+const MULTICAST = /^(ff|22[4-9]\.|23\d\.)/
+
 export class Bench {
   readonly namespace = `dataplane-${randomBytes(3).toString('hex')}`
   readonly directory = mkdtempSync(join(tmpdir(), 'sixgate-dataplane-'))
@@ -135,7 +138,9 @@ export class Bench {
       wire.once('exit', (code) => reject(new Error(`the wire ended: ${code}`)))
     })
     lines.on('line', (line) => {
-      this.#frames.push(frameOf(Buffer.from(line, 'hex')))
+      const frame = frameOf(Buffer.from(line, 'hex'))
+      if (MULTICAST.test(frame.destination)) return
+      this.#frames.push(frame)
       this.#arrived()
     })
     this.sysctl('net.ipv4.ip_forward=1', 'net.ipv4.conf.all.rp_filter=0', 'net.ipv4.conf.default.rp_filter=0')
