@@ -86,6 +86,7 @@ public:
 private:
 	/* translator_worker.cc: the loop */
 	unsigned drain();
+	bool linger();
 	Time tick();
 	void refresh();
 	void handle(const Event &event);
@@ -153,6 +154,7 @@ private:
 	std::shared_ptr<const TranslatorConfig> config_;
 	uint64_t generation_ = 0;
 	Time now_ = 0, next_tick_ = 0;
+	unsigned bulk_ = 0;
 	uint16_t ip4_id_;
 	/* By family, and whether the packet was of a session: who is refused cannot use up theirs. */
 	Allowance allowances_[2][2];
