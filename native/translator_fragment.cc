@@ -106,7 +106,28 @@ void Worker::foresee_fragment(Packet &packet)
 	if (six)
 		send4(packet, verdict.four, verdict.six, verdict.delta);
 	else
-		send6(packet, verdict.six, static_cast<uint16_t>(~verdict.delta));
+		send6(packet, verdict.six, inward_delta(verdict));
+}
+
+/* One that is not the first goes the way of the first, or waits for it. */
+void Worker::later_fragment(Packet &packet, const FragmentKey &key)
+{
+	FragmentDecision decision{};
+	if (packet.view.protocol != XLAT_PROTO_TCP && packet.view.protocol != XLAT_PROTO_UDP)
+		return drop(packet, XLAT_UNKNOWN_PROTOCOL);
+	switch (shared_.fragments.other(key, {packet.data, packet.view.end}, now_, decision)) {
+	case FragmentFate::TRANSLATE:
+		return packet.view.family == 6 ? forward_fragment6(packet, decision)
+					       : forward_fragment4(packet, decision);
+	case FragmentFate::REASSEMBLE:
+		return reassemble(packet, key);
+	case FragmentFate::DROPPED:
+		if (followed_)
+			followed_->why = XLAT_FRAGMENT_MEMORY;
+		return;
+	case FragmentFate::HELD:
+		return;
+	}
 }
 
 void Worker::fragment6(Packet &packet)
@@ -117,24 +138,8 @@ void Worker::fragment6(Packet &packet)
 	FragmentDecision decision{};
 	if (packet.view.protocol == XLAT_PROTO_ICMP6)
 		return reassemble(packet, key);
-	if (!packet.view.first) {
-		if (packet.view.protocol != XLAT_PROTO_TCP &&
-		    packet.view.protocol != XLAT_PROTO_UDP)
-			return drop(packet, XLAT_UNKNOWN_PROTOCOL);
-		switch (shared_.fragments.other(key, {packet.data, packet.view.end}, now_,
-						decision)) {
-		case FragmentFate::TRANSLATE:
-			return forward_fragment6(packet, decision);
-		case FragmentFate::REASSEMBLE:
-			return reassemble(packet, key);
-		case FragmentFate::DROPPED:
-			if (followed_)
-				followed_->why = XLAT_FRAGMENT_MEMORY;
-			return;
-		case FragmentFate::HELD:
-			return;
-		}
-	}
+	if (!packet.view.first)
+		return later_fragment(packet, key);
 	if (!packet.view.has_ports)
 		return drop(packet, XLAT_UNKNOWN_PROTOCOL,
 			    1 + shared_.fragments.withdraw(key).size());
@@ -165,24 +170,8 @@ void Worker::fragment4(Packet &packet)
 	FragmentDecision decision{};
 	if (packet.view.protocol == XLAT_PROTO_ICMP)
 		return reassemble(packet, key);
-	if (!packet.view.first) {
-		if (packet.view.protocol != XLAT_PROTO_TCP &&
-		    packet.view.protocol != XLAT_PROTO_UDP)
-			return drop(packet, XLAT_UNKNOWN_PROTOCOL);
-		switch (shared_.fragments.other(key, {packet.data, packet.view.end}, now_,
-						decision)) {
-		case FragmentFate::TRANSLATE:
-			return forward_fragment4(packet, decision);
-		case FragmentFate::REASSEMBLE:
-			return reassemble(packet, key);
-		case FragmentFate::DROPPED:
-			if (followed_)
-				followed_->why = XLAT_FRAGMENT_MEMORY;
-			return;
-		case FragmentFate::HELD:
-			return;
-		}
-	}
+	if (!packet.view.first)
+		return later_fragment(packet, key);
 	if (!packet.view.has_ports)
 		return drop(packet, XLAT_UNKNOWN_PROTOCOL,
 			    1 + shared_.fragments.withdraw(key).size());

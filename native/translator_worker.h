@@ -142,6 +142,7 @@ private:
 	void foresee_fragment(Packet &packet);
 	void fragment6(Packet &packet);
 	void fragment4(Packet &packet);
+	void later_fragment(Packet &packet, const FragmentKey &key);
 	void forward_fragment6(Packet &packet, const FragmentDecision &decision);
 	void forward_fragment4(Packet &packet, const FragmentDecision &decision);
 	void reassemble(const Packet &packet, const FragmentKey &key);
