@@ -6,6 +6,7 @@
 #include "addon.h"
 #include "dataplane_config.h"
 #include "dataplane_text.h"
+#include "session_log.h"
 #include "translator.h"
 
 namespace {
@@ -167,6 +168,8 @@ public:
 						InstanceMethod<&Dataplane::read_trace>("readTrace"),
 						InstanceMethod<&Dataplane::close_trace>("closeTrace"),
 						InstanceMethod<&Dataplane::foresee>("foresee"),
+						InstanceMethod<&Dataplane::read_log>("readLog"),
+						InstanceMethod<&Dataplane::log_counters>("logCounters"),
 						InstanceMethod<&Dataplane::close>("close"),
 					}));
 	}
@@ -193,9 +196,13 @@ private:
 	Napi::Value read_trace(const Napi::CallbackInfo &info);
 	Napi::Value foresee(const Napi::CallbackInfo &info);
 	Napi::Value close_trace(const Napi::CallbackInfo &info);
+	Napi::Value read_log(const Napi::CallbackInfo &info);
+	Napi::Value log_counters(const Napi::CallbackInfo &info);
 	Napi::Value close(const Napi::CallbackInfo &info);
 
 	napi_env env_;
+	/* What the translator noted last is read after it has ended. */
+	NatLog log_;
 	std::unique_ptr<Translator> translator_;
 };
 
@@ -217,6 +224,7 @@ Dataplane::Dataplane(const Napi::CallbackInfo &info)
 	options.threads = static_cast<unsigned>(number_of(from, "threads"));
 	options.session_file = string_of(from, "sessionFile");
 	options.max_sessions = static_cast<uint32_t>(number_of(from, "maxSessions"));
+	options.log = &log_;
 	TunError why;
 	translator_ =
 		Translator::open(options, parse_config(from.Get("config").As<Napi::Object>()), why);
@@ -401,6 +409,22 @@ Napi::Value Dataplane::close_trace(const Napi::CallbackInfo &info)
 	if (translator_)
 		translator_->tracer().close(info[0].ToNumber().Uint32Value());
 	return info.Env().Undefined();
+}
+
+/* Fills the buffer with whole records; how many. */
+Napi::Value Dataplane::read_log(const Napi::CallbackInfo &info)
+{
+	Napi::Buffer<uint8_t> out = info[0].As<Napi::Buffer<uint8_t>>();
+	size_t count = log_.read(out.Data(), out.Length() / NatLog::RECORD_SIZE);
+	return Napi::Number::New(info.Env(), static_cast<double>(count));
+}
+
+Napi::Value Dataplane::log_counters(const Napi::CallbackInfo &info)
+{
+	Napi::Object out = Napi::Object::New(info.Env());
+	out.Set("events", static_cast<double>(log_.noted()));
+	out.Set("lost", static_cast<double>(log_.lost()));
+	return out;
 }
 
 Napi::Value Dataplane::close(const Napi::CallbackInfo &info)

@@ -80,6 +80,16 @@ Limits parse_limits(const Napi::Object &from)
 	return out;
 }
 
+/* A block or a session tells all that its bindings would. */
+uint8_t parse_logged(const std::string &events)
+{
+	constexpr uint8_t always = LOG_BLOCKS | LOG_TROUBLE;
+	return events == "bindings"   ? always | LOG_BINDINGS
+	       : events == "sessions" ? always | LOG_SESSIONS
+	       : events == "blocks"   ? always
+				      : uint8_t{0};
+}
+
 Stateless parse_stateless(const Napi::Object &from)
 {
 	Stateless out;
@@ -115,6 +125,7 @@ TranslatorConfig parse_config(const Napi::Object &from)
 	session.address_dependent = string_of(from, "filtering") == "address-dependent";
 	session.timeouts = parse_timeouts(timeouts);
 	session.limits = parse_limits(from.Get("limits").As<Napi::Object>());
+	session.logged = parse_logged(string_of(from, "logged"));
 	if (from.Get("siit").IsObject())
 		out.stateless = parse_stateless(from.Get("siit").As<Napi::Object>());
 	out.allow_non_global = from.Get("allowNonGlobal").ToBoolean();

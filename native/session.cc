@@ -174,13 +174,17 @@ Verdict SessionTable::Impl::open64(Shard &shard, const Tuple6 &tuple, const Fact
 		return pass(tuple, { b.pool, remote, b.pool_port, tuple.server_port });
 	}
 	Admission admission(shard);
-	if (enum xlat_reason why = admission.ask(tuple.client, now, !bound, false))
+	if (enum xlat_reason why = admission.ask(tuple.client, now, !bound, false)) {
+		log_quota(shard, why, tuple.client, now);
 		return admission.refusal(why);
+	}
 	if (!bound) {
 		enum xlat_reason why = open_binding(shard, facts.protocol, tuple, remote, now,
 						    bound, simultaneous);
-		if (why != XLAT_OK)
+		if (why != XLAT_OK) {
+			log_quota(shard, why, tuple.client, now);
 			return refuse(why);
+		}
 	} else if (tcp) {
 		const BindingRecord &b = binding(bound);
 		simultaneous =
@@ -197,8 +201,10 @@ Verdict SessionTable::Impl::open64(Shard &shard, const Tuple6 &tuple, const Fact
 	uint32_t number;
 	enum xlat_reason why =
 		open_session(shard, tuple, four, bound, facts.protocol, state, after, now, number);
-	if (why != XLAT_OK)
+	if (why != XLAT_OK) {
+		log_quota(shard, why, tuple.client, now);
 		return refuse(why);
+	}
 	count(session(number), true, facts);
 	Verdict out = verdict(number);
 	out.fresh = true;
@@ -259,8 +265,10 @@ Verdict SessionTable::Impl::open46(Shard &shard, uint32_t bound, const Tuple4 &t
 	    file.sessions.capacity - file.sessions.capacity / 8)
 		return refuse(XLAT_TABLE_FULL);
 	Admission admission(shard);
-	if (enum xlat_reason why = admission.ask(b.client, now, false, true))
+	if (enum xlat_reason why = admission.ask(b.client, now, false, true)) {
+		log_quota(shard, why, b.client, now);
 		return admission.refusal(why);
+	}
 	State state = tcp ? State::V4_INIT : State::ESTABLISHED;
 	Time after = tcp			       ? config.timeouts.tcp_transitory
 		     : facts.protocol == Protocol::UDP ? config.timeouts.udp

@@ -26,6 +26,8 @@ namespace sixgate {
 
 using Time = uint64_t;
 
+class NatLog;
+
 constexpr unsigned SHARDS = 64;
 
 struct Ip6 {
@@ -165,6 +167,9 @@ struct Limits {
 	bool any() const { return bindings || sessions || rate; }
 };
 
+/** What the log of bindings is told of; bits of SessionConfig::logged. */
+constexpr uint8_t LOG_BINDINGS = 1, LOG_BLOCKS = 2, LOG_SESSIONS = 4, LOG_TROUBLE = 8;
+
 struct SessionConfig {
 	/** RFC 6052 prefixes; the first one names IPv4 hosts that speak first. */
 	std::vector<Prefix6> prefixes;
@@ -174,6 +179,7 @@ struct SessionConfig {
 	bool address_dependent = false;
 	Timeouts timeouts;
 	Limits limits;
+	uint8_t logged = 0;
 	/** Kept in the file's header for diagnosis. */
 	uint64_t hash = 0;
 };
@@ -187,6 +193,8 @@ struct SessionOptions {
 	 */
 	std::string boot_id = "";
 	uint64_t netns_inode = 0;
+	/** Outlives the table; null to log nothing. */
+	NatLog *log = nullptr;
 	SessionConfig config;
 };
 

@@ -24,6 +24,7 @@ bool SessionTable::Impl::open(const SessionOptions &options, Time now, std::stri
 		error = "the number of sessions must be between 1 and 67108864";
 		return false;
 	}
+	log = options.log;
 	std::unique_ptr<Policy> fresh = Policy::build(options.config, nullptr, error);
 	if (!fresh || !file.open(options, error, adoption) || !equip(*fresh, error))
 		return false;
@@ -60,22 +61,35 @@ bool SessionTable::Impl::open(const SessionOptions &options, Time now, std::stri
 void SessionTable::Impl::adopt(Time now)
 {
 	uint32_t bindings = *file.bindings.backed, sessions = *file.sessions.backed;
-	for (uint32_t number = 1; number < bindings; number++)
-		if (!file.bindings.valid(binding(number)) || !adopt_binding(number)) {
-			file.bindings.retract(binding(number));
-			file.bindings.give(&number, 1);
-		}
-	for (uint32_t number = 1; number < sessions; number++)
-		if (!file.sessions.valid(session(number)) || !adopt_session(number, now)) {
-			file.sessions.retract(session(number));
-			file.sessions.give(&number, 1);
-		} else {
+	auto home = [&](const Ip6 &client) -> Shard & {
+		return shards[client_shard(secret(), client)];
+	};
+	for (uint32_t number = 1; number < bindings; number++) {
+		BindingRecord &record = binding(number);
+		bool valid = file.bindings.valid(record);
+		if (valid && adopt_binding(number))
+			continue;
+		if (valid)
+			log_binding(home(record.client), NatEvent::BINDING_DELETED, record);
+		file.bindings.retract(record);
+		file.bindings.give(&number, 1);
+	}
+	for (uint32_t number = 1; number < sessions; number++) {
+		SessionRecord &record = session(number);
+		bool valid = file.sessions.valid(record);
+		if (valid && adopt_session(number, now)) {
 			adopted++;
+			continue;
 		}
+		if (valid)
+			log_session(home(record.client), NatEvent::SESSION_DELETED, record);
+		file.sessions.retract(record);
+		file.sessions.give(&number, 1);
+	}
 	for (uint32_t number = 1; number < bindings; number++) {
 		const BindingRecord &record = binding(number);
 		if (record.commit && !record.sessions && !record.fixed)
-			end_binding(shards[client_shard(secret(), record.client)], number);
+			end_binding(home(record.client), number);
 	}
 }
 
@@ -181,6 +195,10 @@ void SessionTable::Impl::fix_binding(Shard &shard, BindingRecord &record)
 bool SessionTable::Impl::equip(Policy &fresh, std::string &error) const
 {
 	const Limits &limits = fresh.config.limits;
+	if (fresh.config.logged && (!log || !log->reserve())) {
+		error = "no memory for the log of bindings";
+		return false;
+	}
 	if (!limits.any())
 		return true;
 	if (policy && policy->use && policy->use->prefix_length() == limits.prefix_length)

@@ -80,6 +80,7 @@ enum xlat_reason SessionTable::Impl::pick(Shard &shard, Protocol protocol, const
 		for (const Pool *pool : choice.pools)
 			if (pool->holds(own) && attempt(*pool, own))
 				return XLAT_OK;
+		log_exhausted(shard, protocol, choice, own, now);
 		return XLAT_NO_PORT;
 	}
 	for (const Pool *pool : choice.pools) {
@@ -92,6 +93,7 @@ enum xlat_reason SessionTable::Impl::pick(Shard &shard, Protocol protocol, const
 		if (count > 64)
 			pool->full_until[index].store(now + 10, std::memory_order_relaxed);
 	}
+	log_exhausted(shard, protocol, choice, nullptr, now);
 	return XLAT_NO_PORT;
 }
 
@@ -141,6 +143,7 @@ enum xlat_reason SessionTable::Impl::open_binding(Shard &shard, Protocol protoco
 	fields.slot = address->slot;
 	fields.created = tick_of(now);
 	place_binding(shard, number, fields);
+	log_binding(shard, NatEvent::BINDING_CREATED, fields);
 	return XLAT_OK;
 }
 

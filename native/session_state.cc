@@ -229,12 +229,14 @@ enum xlat_reason SessionTable::Impl::open_session(Shard &shard, const Tuple6 &si
 	}
 	file.sessions.commit(record);
 	link_session(shard, number);
+	log_session(shard, NatEvent::SESSION_CREATED, record);
 	return XLAT_OK;
 }
 
 void SessionTable::Impl::end_session(Shard &shard, uint32_t number)
 {
 	SessionRecord &record = session(number);
+	log_session(shard, NatEvent::SESSION_DELETED, record);
 	file.sessions.retract(record);
 	shard.six.erase(tag6(secret(), record.protocol, record.six()), number);
 	shard.four.erase(tag4(secret(), record.protocol, record.four()), number);
@@ -282,6 +284,7 @@ void SessionTable::Impl::link_binding(Shard &shard, uint32_t number)
 void SessionTable::Impl::end_binding(Shard &shard, uint32_t number)
 {
 	BindingRecord &record = binding(number);
+	log_binding(shard, NatEvent::BINDING_DELETED, record);
 	file.bindings.retract(record);
 	shard.inside.erase(
 		tag_inside(secret(), (uint8_t)record.protocol, record.client, record.client_port),

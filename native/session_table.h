@@ -13,6 +13,7 @@
 #include "session_held.h"
 #include "session_index.h"
 #include "session_limit.h"
+#include "session_log.h"
 #include "session_tcp.h"
 
 namespace sixgate {
@@ -109,6 +110,8 @@ struct SessionTable::Impl {
 	/** Live pool addresses by BindingRecord::slot. */
 	std::unique_ptr<std::atomic<PoolAddress *>[]> slots;
 	std::unique_ptr<Policy> policy;
+	/** Null only while nothing is logged. */
+	NatLog *log = nullptr;
 	/** Serialises configure() and stats(). */
 	mutable std::mutex control;
 	std::atomic<uint64_t> live = 0;
@@ -176,6 +179,15 @@ struct SessionTable::Impl {
 	uint16_t pick_class(Shard &shard, Protocol protocol, PoolAddress &address, PortRange range,
 			    unsigned parity);
 
+	/* session_log.cc: what the log of bindings is told, under the shard's lock */
+	void log_binding(const Shard &shard, NatEvent event, const BindingRecord &binding);
+	void log_session(const Shard &shard, NatEvent event, const SessionRecord &session);
+	void log_block(const Shard &shard, NatEvent event, const Ip6 &client, uint32_t pool,
+		       PortRange ports);
+	void log_exhausted(const Shard &shard, Protocol protocol, const PoolChoice &choice,
+			   const PoolAddress *own, Time now);
+	void log_quota(const Shard &shard, enum xlat_reason why, const Ip6 &client, Time now);
+
 	/* session_control.cc: opening, adoption, configuration */
 	bool open(const SessionOptions &options, Time now, std::string &error);
 	void adopt(Time now);
@@ -185,7 +197,7 @@ struct SessionTable::Impl {
 	uint64_t purge(Shard &shard);
 	void fix_binding(Shard &shard, BindingRecord &record);
 	bool allowed(const Policy &policy, const SessionRecord &record) const;
-	/** The numbers that the limits of the configuration need, taken over if they fit. */
+	/** What the limits and the log of the configuration need, taken over if it fits. */
 	bool equip(Policy &fresh, std::string &error) const;
 	void open_static(Shard &shard, const StaticConfig &entry, Time now);
 	/** Hands the policy to the packet threads, shard by shard, then ends what it forbids. */

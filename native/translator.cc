@@ -29,6 +29,7 @@ bool Translator::start(const TranslatorOptions &options, const TranslatorConfig 
 	SessionOptions sessions;
 	sessions.path = options.session_file;
 	sessions.max_sessions = options.max_sessions;
+	sessions.log = options.log;
 	sessions.config = config.session;
 	host_identity(sessions);
 	/* The table first: its lock tells a second gateway before the device is touched. */

@@ -21,6 +21,8 @@ struct TranslatorOptions {
 	unsigned threads = 1;
 	std::string session_file;
 	uint32_t max_sessions = 1u << 20;
+	/* Outlives the translator; null to log nothing. */
+	NatLog *log = nullptr;
 };
 
 struct Traffic {

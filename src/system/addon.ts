@@ -67,6 +67,8 @@ interface NativeDataplane {
   readTrace(trace: number): { readonly packets: readonly NativeTraced[]; readonly missed: number } | undefined
   closeTrace(trace: number): void
   foresee(packet: Buffer): NativeTraced
+  readLog(buffer: Buffer): number
+  logCounters(): { readonly events: number; readonly lost: number }
   close(keep: boolean): void
 }
 
@@ -156,6 +158,8 @@ export const openDataplane: OpenDataplane = (options) => {
     },
     closeTrace: (trace) => native.closeTrace(trace),
     foresee: (packet) => tracedPacket(attempt(() => native.foresee(packet))),
+    readLog: (buffer) => native.readLog(buffer),
+    logCounters: () => native.logCounters(),
     close: ({ keep = false } = {}) => native.close(keep),
   }
   return dataplane

@@ -5,6 +5,9 @@
  */
 export type Protocol = 'tcp' | 'udp' | 'icmp'
 
+/** Bindings, sessions in their stead, or port blocks alone. */
+export type LoggedEvents = 'bindings' | 'blocks' | 'sessions'
+
 /** What the translator needs; replaced whole and atomically by configure(). */
 export interface DataplaneConfig {
   readonly prefixes: readonly string[]
@@ -32,6 +35,8 @@ export interface DataplaneConfig {
     readonly sessions: number
     readonly newSessionsPerSecond: number
   }
+  /** What the log of bindings is told of; exhausted ports and limits come with any of them. */
+  readonly logged: 'nothing' | LoggedEvents
   /** Stateless translation; goes before NAT64. */
   readonly siit?: {
     readonly prefix?: string
@@ -202,6 +207,13 @@ export interface Dataplane {
   closeTrace(trace: number): void
   /** What would become of a packet; nothing is sent, opened or counted. */
   foresee(packet: Buffer): TracedPacket
+  /**
+   * Fills the buffer with records of the log of bindings, the oldest first, and says how many. To be called until it
+   * gives none, and once more after close(): what the packet threads noted last is kept for that.
+   */
+  readLog(buffer: Buffer): number
+  /** Events noted, and events lost because nobody read for too long. */
+  logCounters(): { readonly events: number; readonly lost: number }
   /** Stops the threads. `keep` leaves the TUN device and the session file for a successor. Idempotent. */
   close(options?: { readonly keep?: boolean }): void
 }

@@ -171,6 +171,8 @@ export class FakeGateway implements Gateway {
       return 1
     },
     readTrace: () => (this.openTraces > 0 ? { packets: this.traces.splice(0), missed: 3 } : undefined),
+    readLog: () => 0,
+    logCounters: () => ({ events: 0, lost: 0 }),
     closeTrace: () => {
       this.openTraces = 0
     },

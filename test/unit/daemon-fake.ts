@@ -54,6 +54,8 @@ export class FakePlane implements Dataplane {
   openTrace = () => 1
   readTrace = () => undefined
   closeTrace = () => {}
+  readLog = () => 0
+  logCounters = () => ({ events: 0, lost: 0 })
   foresee = () => ({}) as ReturnType<Dataplane['foresee']>
   clients = () => []
 

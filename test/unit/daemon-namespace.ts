@@ -73,6 +73,8 @@ const openDataplane: OpenDataplane = ({ device }) => {
     openTrace: () => 1,
     readTrace: () => undefined,
     closeTrace: () => {},
+    readLog: () => 0,
+    logCounters: () => ({ events: 0, lost: 0 }),
     foresee: () => ({}) as ReturnType<Dataplane['foresee']>,
     close: (options) => {
       if (!options?.keep) run('ip', 'link', 'del', device)

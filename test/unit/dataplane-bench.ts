@@ -39,6 +39,7 @@ export const CONFIG: DataplaneConfig = {
   filtering: 'endpoint-independent',
   timeouts: { tcpEstablished: 7440, tcpTransitory: 240, tcpIncomingSyn: 6, udp: 300, icmp: 60, fragment: 2 },
   limits: { clientPrefixLength: 64, bindings: 0, sessions: 0, newSessionsPerSecond: 0 },
+  logged: 'nothing',
   lowestIpv6Mtu: 1280,
   mssClamp: 0,
   copyTrafficClass: true,

@@ -220,6 +220,7 @@ describe('the configuration of the translator', () => {
       pools: [{ addresses: ['198.51.100.64/28'], firstPort: 2000, lastPort: 2999, clients: ['::/0'] }],
       timeouts: { tcpEstablished: 7440, tcpTransitory: 240, tcpIncomingSyn: 6, udp: 300, icmp: 60, fragment: 2 },
       limits: { clientPrefixLength: 64, bindings: 0, sessions: 0, newSessionsPerSecond: 0 },
+      logged: 'nothing',
       fragmentMemory: 4 * 1024 * 1024,
     })
   })
