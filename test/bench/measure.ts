@@ -48,7 +48,7 @@ export interface Results {
   readonly notes?: readonly string[]
 }
 
-function machine(): string {
+export function machine(): string {
   const model = /model name\s*:\s*(.*)/.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? 'unknown processor'
   const cores = execFileSync('nproc').toString().trim()
   return `${cores} × ${model}, Linux ${release()}`

@@ -19,6 +19,10 @@ const BENCHES: Record<string, { readonly summary: string; readonly load: () => P
     summary: 'a million sessions: bytes each, and what a packet costs against a thousand',
     load: () => import('./sessions.ts'),
   },
+  conformance: {
+    summary: 'cases passed by RFC and section, of the core and the session machine (--all: the tests with packets too)',
+    load: () => import('./conformance.ts'),
+  },
   dns64: {
     summary: 'server CPU per DNS64 query, against unbound with its dns64 module',
     load: () => import('./dns64.ts'),
@@ -29,7 +33,7 @@ const [name = '', ...args] = process.argv.slice(2)
 const bench = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined
 if (!bench) {
   console.error('usage: npm run bench -- NAME [--json]')
-  for (const [each, { summary }] of Object.entries(BENCHES)) console.error(`  ${each.padEnd(10)} ${summary}`)
+  for (const [each, { summary }] of Object.entries(BENCHES)) console.error(`  ${each.padEnd(11)} ${summary}`)
   process.exit(2)
 }
 // Ctrl-C ends the run by its ordinary way out, which takes the namespaces away.
