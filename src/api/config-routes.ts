@@ -2,8 +2,8 @@
 /** Routes that read and change the configuration. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { addStatic, removeStatic, toYaml } from '../config/edit.ts'
-import { loadConfig, validateConfig } from '../config/load.ts'
-import { etagOf } from '../config/revision.ts'
+import { validateConfig } from '../config/load.ts'
+import { readRevision } from '../config/revision.ts'
 import { type Config, ConfigSchema } from '../config/schema.ts'
 import type { ChangeOptions, ConfigStore } from '../config/store.ts'
 import { parseDuration } from '../config/units.ts'
@@ -88,10 +88,10 @@ export function configRoutes(app: App, { gateway, store }: RouteContext): void {
       },
     },
     async (request) => {
-      const config = loadConfig(bodyText(request), 'request body')
+      const { config, etag, warnings } = readRevision(bodyText(request), 'request body')
       const faults = await gateway.check(config)
       if (faults.length > 0) throw new GatewayError('CONFIG_INVALID', { faults })
-      return { valid: true as const, etag: etagOf(config) }
+      return { valid: true as const, etag, warnings: [...warnings] }
     },
   )
 
@@ -184,7 +184,7 @@ function bodyText({ body }: FastifyRequest): string {
 
 function stateOf(store: ConfigStore, reply: FastifyReply) {
   reply.header('etag', store.etag)
-  return { etag: store.etag, pending: store.pending ?? null }
+  return { etag: store.etag, pending: store.pending ?? null, warnings: [...store.warnings] }
 }
 
 /** A viewer must not work out an admin's token from its hash. */

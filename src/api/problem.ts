@@ -4,7 +4,7 @@ import type { FastifyError } from 'fastify'
 import { Type } from 'typebox'
 import { type ErrorCode, type Fault, GatewayError } from '../errors.ts'
 
-const FaultSchema = Type.Object({
+export const FaultSchema = Type.Object({
   path: Type.String({ description: 'JSON pointer of the value.' }),
   message: Type.String(),
   remedy: Type.Optional(Type.String()),

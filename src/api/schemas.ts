@@ -2,6 +2,7 @@
 /** Shapes of the API besides the configuration; the OpenAPI document is made of them. */
 import { Type } from 'typebox'
 import { ConfigSchema } from '../config/schema.ts'
+import { FaultSchema } from './problem.ts'
 
 const count = (description: string) => Type.Integer({ minimum: 0, description })
 
@@ -172,6 +173,8 @@ export const StaticBindingParams = Type.Object({
   outside: Type.String({ description: '`ADDRESS:PORT` of the pool.' }),
 })
 
+const Warnings = Type.Array(FaultSchema, { description: 'What is allowed, and hardly what was meant.' })
+
 export const ConfigStateSchema = Type.Object(
   {
     etag: Type.String({ description: 'Of the running configuration.' }),
@@ -183,6 +186,7 @@ export const ConfigStateSchema = Type.Object(
       }),
       Type.Null(),
     ]),
+    warnings: Warnings,
   },
   { description: 'The running configuration and the change that waits for confirmation.' },
 )
@@ -244,7 +248,7 @@ export const StatusSchema = Type.Object(
 )
 
 export const HealthSchema = Type.Object({ status: Type.Enum(['ok', 'failing']), reasons: Type.Array(Type.String()) })
-export const CheckSchema = Type.Object({ valid: Type.Literal(true), etag: Type.String() })
+export const CheckSchema = Type.Object({ valid: Type.Literal(true), etag: Type.String(), warnings: Warnings })
 
 export const Dns64Schema = Type.Object(
   {

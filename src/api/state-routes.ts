@@ -120,11 +120,11 @@ function filter({
 }
 
 function fullStatus({ gateway, store, version, endpoints }: RouteContext) {
-  const { etag, file, origin } = store
+  const { etag, file, origin, warnings } = store
   const status = {
     ...gateway.status(),
     version,
-    config: { etag, pending: store.pending ?? null, file, origin },
+    config: { etag, pending: store.pending ?? null, warnings, file, origin },
     api: { listen: [...endpoints()] },
   }
   return status as Writable<typeof status>

@@ -6,7 +6,7 @@ import { loadConfig } from '../config/load.ts'
 import { parseDuration } from '../config/units.ts'
 import type { GatewayError } from '../errors.ts'
 import { askJson } from './client.ts'
-import { DONE, type Io, UsageError } from './io.ts'
+import { DONE, type Io, printWarnings, UsageError } from './io.ts'
 import { parse } from './options.ts'
 
 export async function run(args: string[], io: Io): Promise<number> {
@@ -24,6 +24,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     headers: { 'content-type': 'application/yaml', 'if-match': '*' },
     body,
   })
+  printWarnings(io, state.warnings)
   if (values.json) io.out(JSON.stringify(state, null, 2))
   else if (!state.pending) io.out(`applied ${file}`)
   else io.out(`applied ${file} for ${state.pending.secondsLeft} s; keep it with \`sixgate confirm\``)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What a command prints and how: lines to two streams, safe for a terminal. */
-import { GatewayError } from '../errors.ts'
+import { type Fault, GatewayError } from '../errors.ts'
 
 export interface Io {
   out(line: string): void
@@ -35,6 +35,14 @@ export function printError(io: Io, error: unknown): void {
   for (const line of errorLines(error)) io.err(printable(line))
 }
 
+/** What is not refused and yet to be looked at, on standard error. */
+export function printWarnings(io: Io, warnings: readonly Fault[]): void {
+  for (const warning of warnings) {
+    const [what = '', ...remedy] = faultLines(warning)
+    for (const line of [`warning:${what.slice(1)}`, ...remedy]) io.err(printable(line))
+  }
+}
+
 export function errorLines(error: unknown): string[] {
   if (!(error instanceof GatewayError)) {
     const message = error instanceof Error ? error.message : String(error)
@@ -46,7 +54,7 @@ export function errorLines(error: unknown): string[] {
   return [`sixgate: ${title}. ${error.remedy}`, ...faults.flatMap(faultLines)]
 }
 
-function faultLines({ path, message, remedy, line }: GatewayError['faults'][number]): string[] {
+function faultLines({ path, message, remedy, line }: Fault): string[] {
   const place = `${path || '/'}${line === undefined ? '' : ` (line ${line})`}`
   return remedy ? [`  ${place}: ${message}`, `    ${remedy}`] : [`  ${place}: ${message}`]
 }

@@ -12,7 +12,9 @@ export function statusLines(status: Status): string[] {
   const sections = [
     pending(status),
     head(status),
-    status.warnings.map((warning) => `! ${printable(warning)}`),
+    [...status.warnings, ...status.config.warnings.map(({ path, message }) => `${path}: ${message}`)].map(
+      (warning) => `! ${printable(warning)}`,
+    ),
     interfaces(status),
     nat64(status),
     clients(status),

@@ -15,7 +15,7 @@ export const interfaceChecks: readonly Check[] = [
   { needs: ['/interfaces'], run: vlans },
   { needs: ['/interfaces'], run: routes },
   { needs: ['/advertise'], run: advertisements },
-  { needs: ['/advertise', '/nat64/prefixes', '/dns64/prefixes'], run: pref64 },
+  { needs: ['/advertise', '/nat64/prefixes', '/siit/prefix'], run: onTranslationPrefix },
 ]
 
 function names({ interfaces }: Config, report: Report): void {
@@ -151,20 +151,17 @@ function lifetime({ interval, lifetime: own }: AdvertisementConfig, path: string
       report(`${path}/${key}`, `is ${text}, but is sent in whole seconds`, 'Write whole seconds.')
 }
 
-function pref64({ advertise, nat64, dns64 }: Config, report: Report): void {
-  const known = [...(nat64?.prefixes ?? []), ...(dns64?.prefixes ?? [])]
-  for (const [index, one] of advertise.entries()) {
-    const path = `/advertise/${index}`
-    if (one.pref64 !== undefined && known.length > 0 && !known.includes(one.pref64))
-      report(`${path}/pref64`, `${one.pref64} is not a translation prefix`, `Write ${known.join(' or ')}.`)
+/** Clients would take addresses for themselves that mean IPv4 hosts. */
+function onTranslationPrefix({ advertise, nat64, siit }: Config, report: Report): void {
+  const translated = [...(nat64?.prefixes ?? []), ...(siit?.prefix === undefined ? [] : [siit.prefix])]
+  for (const [index, one] of advertise.entries())
     for (const [at, text] of one.prefixes.entries()) {
-      const other = (nat64?.prefixes ?? []).find((prefix) => parsePrefix(prefix).overlaps(parsePrefix(text)))
+      const other = translated.find((prefix) => parsePrefix(prefix).overlaps(parsePrefix(text)))
       if (other)
         report(
-          `${path}/prefixes/${at}`,
+          `/advertise/${index}/prefixes/${at}`,
           `${text} overlaps the translation prefix ${other}`,
           'Choose a prefix that is used for nothing else.',
         )
     }
-  }
 }

@@ -5,15 +5,29 @@ import { type Fault, GatewayError } from '../errors.ts'
 import { crossCheck } from './check.ts'
 import { type Config, ConfigSchema } from './schema.ts'
 import { validate } from './validate.ts'
+import { warningsOf } from './warnings.ts'
 import { readYaml } from './yaml.ts'
 
+export interface Loaded {
+  readonly config: Config
+  /** What is allowed, and hardly what was meant. */
+  readonly warnings: readonly Fault[]
+}
+
 /** Reads YAML; `origin` (a file name) begins the message of a syntax error. */
-export function loadConfig(text: string, origin = 'configuration'): Config {
+export function readConfig(text: string, origin = 'configuration'): Loaded {
   const { value, lineOf } = readYaml(text, origin)
-  return checked(value, (fault) => {
+  const locate = (fault: Fault) => {
     const line = lineOf(fault.path)
     return line === undefined ? fault : { ...fault, line }
-  })
+  }
+  const config = checked(value, locate)
+  return { config, warnings: warningsOf(config).map(locate) }
+}
+
+/** The same without the warnings. */
+export function loadConfig(text: string, origin?: string): Config {
+  return readConfig(text, origin).config
 }
 
 /** The same for data that was JSON. */

@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A configuration at one time: its text, its meaning, and the tag of the meaning. */
 import { sha256 } from './durable.ts'
-import { loadConfig } from './load.ts'
+import { type Loaded, readConfig } from './load.ts'
 import type { Config } from './schema.ts'
 
 /** A configuration and the text it was written as. */
-export interface Revision {
+export interface Revision extends Loaded {
   readonly text: string
-  readonly config: Config
   readonly etag: string
 }
 
 export function readRevision(text: string, origin: string): Revision {
-  const config = loadConfig(text, origin)
-  return { text, config, etag: etagOf(config) }
+  const loaded = readConfig(text, origin)
+  return { ...loaded, text, etag: etagOf(loaded.config) }
 }
 
 /** Of the meaning, not of the text: two spellings of one configuration have one tag. */
-export function etagOf(config: Config): string {
+function etagOf(config: Config): string {
   return `"${sha256(canonicalJson(config)).slice(0, 32)}"`
 }
 

@@ -23,7 +23,7 @@
 import { existsSync, mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type Clock, systemClock } from '../clock.ts'
-import { GatewayError } from '../errors.ts'
+import { type Fault, GatewayError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { type DiskStep, prepare, readConfigFile, readIfThere, sha256, writeDurably } from './durable.ts'
 import { type Revision, readRevision } from './revision.ts'
@@ -93,6 +93,11 @@ export class ConfigStore {
     return this.#running.etag
   }
 
+  /** What of the running configuration is hardly meant so. */
+  get warnings(): readonly Fault[] {
+    return this.#running.warnings
+  }
+
   get pending(): (Pending & { readonly secondsLeft: number }) | undefined {
     if (!this.#waiting) return undefined
     const { revision, deadline } = this.#waiting
@@ -110,6 +115,7 @@ export class ConfigStore {
    */
   started(apply: Apply): void {
     this.#apply = apply
+    this.#warn(this.#good)
     try {
       mkdirSync(this.#directory, { recursive: true, mode: 0o700 })
       if (readIfThere(this.#path('last-good.yaml')) !== this.#good.text) this.#write('last-good.yaml', this.#good.text)
@@ -132,6 +138,7 @@ export class ConfigStore {
       const revision = readRevision(transform(this.text, this.config), 'configuration')
       if (options.confirm === undefined) await this.#replace(revision)
       else await this.#tryOut(revision, options.confirm)
+      this.#warn(revision)
       return revision
     })
   }
@@ -173,6 +180,11 @@ export class ConfigStore {
     // RFC 9110 section 13.1.1: strong comparison, so a weak tag never matches.
     if (ifMatch.split(',').some((tag) => tag.trim() === this.etag)) return
     throw new GatewayError('CONFLICT_ETAG', { detail: `it is now ${this.etag}` })
+  }
+
+  #warn({ warnings }: Revision): void {
+    for (const { path, line, message, remedy } of warnings)
+      this.#log.warn({ path, line, reason: message, remedy }, 'the configuration has something that is hardly meant')
   }
 
   #expectPending() {

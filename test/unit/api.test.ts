@@ -239,13 +239,36 @@ describe('the configuration', () => {
 
   it('is judged without being used', async () => {
     const good = await local('/api/v1/config/check', { method: 'POST', headers: yaml, body: text('') })
-    expect(good.json).toEqual({ valid: true, etag: stage.store.etag })
+    expect(good.json).toEqual({ valid: true, etag: stage.store.etag, warnings: [] })
     const bad = await local('/api/v1/config/check', { method: 'POST', body: { version: 2 } })
     expect(bad.json.code).toBe('CONFIG_INVALID')
     stage.gateway.faults = [{ path: '/interfaces/0/name', message: 'there is no lan9' }]
     const here = await local('/api/v1/config/check', { method: 'POST', headers: yaml, body: text('') })
     expect([here.status, here.json.faults]).toEqual([422, stage.gateway.faults])
     expect(stage.gateway.applied).toEqual([])
+  })
+
+  it('is used with what is hardly meant, which is told with every answer', async () => {
+    const body = text(
+      'siit: { map: [{ ipv6: "2001:db8:2::/120", ipv4: 203.0.113.0/24 }, { ipv6: "2001:db8:3::1", ipv4: 203.0.113.5 }] }',
+    )
+    const told = {
+      warnings: [
+        {
+          path: '/siit/map/0/ipv4',
+          line: 14,
+          message: expect.stringContaining('203.0.113.0/24 contains 203.0.113.5/32'),
+          remedy: expect.stringMatching(/\.$/),
+        },
+      ],
+    }
+    const check = await local('/api/v1/config/check', { method: 'POST', headers: yaml, body })
+    expect([check.status, check.json]).toEqual([200, expect.objectContaining(told)])
+    const change = await put(body)
+    expect([change.status, change.json]).toEqual([200, expect.objectContaining(told)])
+    expect((await local('/api/v1/status')).json.config).toMatchObject(told)
+    expect(stage.gateway.applied).toHaveLength(1)
+    expect((await put(text(''))).json.warnings).toEqual([])
   })
 
   it('undoes itself unless confirmed, and refuses changes meanwhile', async () => {

@@ -154,6 +154,17 @@ describe('check', () => {
     expect(err).toContain('nat64')
   })
 
+  it('accepts what is hardly meant, and says so on standard error', async () => {
+    const path = file(
+      'version: 1\ndns64: { upstreams: ["[::1]:5353"], prefixes: ["64:ff9b::/96"], clients: ["::/0"] }\n',
+    )
+    const { code, out, err } = await sixgate('check', path)
+    expect([code, out]).toEqual([0, `${path}: the configuration is valid\n`])
+    expect(err).toBe(
+      'warning: /dns64/clients/0 (line 2): ::/0 lets anyone ask\n    Write the prefixes of your own clients.\n',
+    )
+  })
+
   it('says when there is no such file, and where YAML ends to be YAML', async () => {
     const missing = await sixgate('check', join(directory, 'none.yaml'))
     expect([missing.code, missing.err]).toEqual([1, expect.stringContaining('none.yaml does not exist')])
@@ -314,6 +325,15 @@ describe('commands to the daemon', () => {
     expect(JSON.parse((await there('confirm', '--json')).out)).toMatchObject({ pending: null })
     expect(stage.store.pending).toBeUndefined()
     expect((await there('apply', path)).out).toBe(`applied ${path}\n`)
+  })
+
+  it('apply what is hardly meant, and say so', async () => {
+    const path = file(text.replace('dns64: {', 'dns64: { clients: ["::/0"],'))
+    const { code, out, err } = await there('apply', path)
+    expect([code, out]).toEqual([0, `applied ${path}\n`])
+    expect(err).toMatch(/^warning: \/dns64\/clients\/0 \(line \d+\): .*\n {4}Write /)
+    expect((await there('show', 'status')).out).toContain('! /dns64/clients/0: ::/0 lets anyone ask')
+    expect((await there('apply', file(text))).err).toBe('')
   })
 
   it('refuse a faulty file before it is sent, and pass on what the daemon refuses', async () => {

@@ -324,21 +324,15 @@ describe('router advertisements', () => {
     )
   })
 
-  it('name a PREF64 that is translated here', () => {
-    const one = (pref64: string) => nat64({}, { advertise: [{ interface: 'lan0', pref64 }] })
-    expectOne(one('2001:db8:64::/96'), '/advertise/0/pref64', 'is not a translation prefix')
-    expect(one('64:ff9b::/96')).toEqual([])
-    expect(advertise({ pref64: '2001:db8:64::/96' })).toEqual([])
-    const apart = { dns64: { upstreams: UPSTREAMS, prefixes: ['2001:db8:64::/96'] } }
-    expect(faults({ ...apart, advertise: [{ interface: 'lan0', pref64: '2001:db8:64::/96' }] })).toEqual([])
-  })
-
   it('give clients no addresses under a translation prefix', () => {
     const found = nat64(
       { prefixes: ['2001:db8:64::/48'] },
       { advertise: [{ interface: 'lan0', prefixes: ['2001:db8:64:1::/64'] }] },
     )
     expectOne(found, '/advertise/0/prefixes/0', 'overlaps the translation prefix')
+    const siit = { prefix: '2001:db8:64::/48' }
+    const stateless = faults({ siit, advertise: [{ interface: 'lan0', prefixes: ['2001:db8:64:1::/64'] }] })
+    expectOne(stateless, '/advertise/0/prefixes/0', 'overlaps the translation prefix')
   })
 
   it('live as long as their interval (RFC 4861 section 6.2.1)', () => {

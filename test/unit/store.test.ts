@@ -19,7 +19,7 @@ import type { DiskStep } from '../../src/config/durable.ts'
 import type { Config } from '../../src/config/schema.ts'
 import { ConfigStore, type StoreOptions } from '../../src/config/store.ts'
 import { GatewayError } from '../../src/errors.ts'
-import { silentLog } from '../../src/log.ts'
+import { createLog, silentLog } from '../../src/log.ts'
 
 const A = 'version: 1\nlog: { level: info } # as it was\n'
 const B = 'version: 1\nlog: { level: debug } # as it shall be\n'
@@ -73,6 +73,21 @@ const settle = (store: ConfigStore) =>
       () => {},
       () => {},
     )
+
+it('logs what is hardly meant, at the start and with each change', async () => {
+  const lines: { path?: string; level: number }[] = []
+  const log = createLog('warn', { write: (line) => void lines.push(JSON.parse(line)) })
+  const open = 'version: 1\ndns64: { upstreams: ["[::1]:5353"], prefixes: ["64:ff9b::/96"], clients: ["::/0"] }\n'
+  write(open)
+  const store = start({ log })
+  const warning = expect.objectContaining({ path: '/dns64/clients/0', line: 2, remedy: expect.any(String) })
+  expect(lines).toEqual([warning])
+  await store.change(A)
+  expect(lines).toEqual([warning])
+  await store.change(open)
+  expect(lines).toEqual([warning, warning])
+  expect(store.warnings).toHaveLength(1)
+})
 
 describe('what runs at start', () => {
   it('runs the file and keeps it as the last good configuration', () => {
