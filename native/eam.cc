@@ -45,6 +45,11 @@ Eam::Eam(std::vector<EamEntry> entries) : entries_(std::move(entries))
 	table6_.sort();
 }
 
+bool Eam::holds6(const Ip6 &six) const
+{
+	return table6_.find(wide_of(six)) != nullptr;
+}
+
 bool Eam::to6(uint32_t four, Ip6 &six) const
 {
 	const uint32_t *at = table4_.find(four);

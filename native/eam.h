@@ -76,6 +76,7 @@ public:
 
 	bool empty() const { return entries_.empty(); }
 	bool holds4(uint32_t four) const { return table4_.find(four) != nullptr; }
+	bool holds6(const Ip6 &six) const;
 	/* RFC 7757 3.3.1: what follows the IPv4 suffix in the IPv6 address is zero. */
 	bool to6(uint32_t four, Ip6 &six) const;
 	/* RFC 7757 3.3.2: what follows the IPv4 suffix in the IPv6 address is ignored. */

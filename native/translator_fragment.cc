@@ -262,7 +262,7 @@ bool Worker::split(Packet &packet, const std::function<void(Packet &)> &send)
 		segment_memory_.reset(new uint8_t[PACKET_HEADROOM + PACKET_MAX]);
 	uint32_t count = packet.segments();
 	for (uint32_t i = 0; i < count; i++) {
-		Packet segment{segment_memory_.get() + PACKET_HEADROOM, 0, {}, {}};
+		Packet segment{segment_memory_.get() + PACKET_HEADROOM, 0, {}, {}, packet.turned};
 		segment.length = build_segment(packet, i, segment.data);
 		segment.vnet.flags = VNET_NEEDS_CSUM;
 		segment.vnet.csum_start = packet.vnet.csum_start;

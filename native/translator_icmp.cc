@@ -233,8 +233,11 @@ void Worker::answer4(const Packet &packet, const xlat_icmp &error, Allowance &al
 	uint32_t length;
 	if (xlat_may_answer4(packet.data, &packet.view) || !may_answer(packet, allowance))
 		return;
-	bool inside = is_hairpin(protocol_of(packet.view), xlat_ip4_host(sender),
-				 xlat_host16(packet.view.src_port));
+	/* A mapped address may be that of an IPv4 host; it is inside when the packet has turned. */
+	bool inside = packet.turned ||
+		      (!config_->stateless.map.holds4(xlat_ip4_host(sender)) &&
+		       is_hairpin(protocol_of(packet.view), xlat_ip4_host(sender),
+				  xlat_host16(packet.view.src_port)));
 	xlat_ip4 addressed = xlat_dst4(packet.data, &packet.view);
 	xlat_ip4 source = inside ? addressed : source4(sender, addressed);
 	if (xlat_answer4(packet.data, &packet.view, &error, source, next_id(1), out, &length) !=
@@ -243,7 +246,9 @@ void Worker::answer4(const Packet &packet, const xlat_icmp &error, Allowance &al
 	if (!inside)
 		return emit(out, length, VnetHeader{});
 	/* About the second half of a hairpin: the error goes back through the first. */
-	receive(out, length, VnetHeader{});
+	Packet back{out, length, VnetHeader{}, {}, packet.turned};
+	if (xlat_parse(out, length, &back.view) == XLAT_OK)
+		from4(back);
 }
 
 /* An ICMPv6 error about a packet from the IPv4 side to a client (RFC 6146 3.5.3 end, RFC 5508 4).

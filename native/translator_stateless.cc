@@ -53,7 +53,7 @@ xlat_reason Worker::inner64(const Packet &packet, xlat_tuple4 &inner) const
 		       XLAT_ICMP_INNER_ADDRESS;
 }
 
-xlat_reason Worker::inner46(const Packet &packet, xlat_tuple6 &inner) const
+xlat_reason Worker::inner46(const Packet &packet, xlat_tuple6 &to, xlat_tuple6 &inner) const
 {
 	xlat_view embedded;
 	xlat_reason why = xlat_parse_inner(packet.data, &packet.view, &embedded);
@@ -63,9 +63,14 @@ xlat_reason Worker::inner46(const Packet &packet, xlat_tuple6 &inner) const
 		return why;
 	keep_ports(inner, embedded);
 	const Stateless &stateless = config_->stateless;
-	/* RFC 7757 4.2: the sender of the packet inside knew the other end by the prefix. */
+	xlat_ip4 sender = xlat_src4(packet.data, &packet.view);
+	xlat_ip4 far = xlat_dst4(packet.data, &embedded);
+	/* RFC 7757 4.2.1: the sender of the packet inside knew the other end by the prefix (rule 2),
+	 * which is how it sees that end's own error, too (rule 3). */
+	if (packet.turned && xlat_ip4_equal(sender, far))
+		stateless.to6(sender, false, to.src);
 	return stateless.to6(xlat_src4(packet.data, &embedded), true, inner.src) &&
-			       stateless.to6(xlat_dst4(packet.data, &embedded), !packet.turned, inner.dst) ?
+			       stateless.to6(far, !packet.turned, inner.dst) ?
 		       XLAT_OK :
 		       XLAT_ICMP_INNER_ADDRESS;
 }
@@ -109,8 +114,10 @@ bool Worker::stateless6(Packet &packet)
 
 void Worker::forward4(Packet &packet, const xlat_tuple4 &to, const xlat_tuple4 &inner)
 {
+	/* RFC 7757 4.2.2 A2, B2: not what was sent to a mapped address itself. */
 	bool again = is_hairpin(protocol_of(packet.view), xlat_ip4_host(to.dst),
-				xlat_host16(to.dst_port));
+				xlat_host16(to.dst_port)) &&
+		     !config_->stateless.map.holds6(to_ip6(xlat_dst6(packet.data, &packet.view)));
 	uint32_t segments = packet.segments(), bytes = packet.wire_bytes();
 	Ip6 host = to_ip6(xlat_src6(packet.data, &packet.view));
 	xlat_params params = params_for(packet);
@@ -156,7 +163,7 @@ bool Worker::stateless4(Packet &packet)
 	else if (forbidden(to.dst, destination) || (mapped && !error && forbidden(to.src, source)))
 		why = XLAT_NON_GLOBAL_IPV4;
 	else if (error)
-		why = inner46(packet, inner);
+		why = inner46(packet, to, inner);
 	/* An error's sender without an IPv6 address that may be shown is seen as the gateway. */
 	if (!why && (!mapped || forbidden(to.src, source)) && !source6(to.dst, to.src))
 		why = XLAT_ILLEGAL_SOURCE;

@@ -115,7 +115,7 @@ private:
 	bool stateless6(Packet &packet);
 	bool stateless4(Packet &packet);
 	xlat_reason inner64(const Packet &packet, xlat_tuple4 &inner) const;
-	xlat_reason inner46(const Packet &packet, xlat_tuple6 &inner) const;
+	xlat_reason inner46(const Packet &packet, xlat_tuple6 &to, xlat_tuple6 &inner) const;
 	void forward4(Packet &packet, const xlat_tuple4 &to, const xlat_tuple4 &inner);
 	void forward6(Packet &packet, const xlat_tuple6 &to, const xlat_tuple6 &inner);
 	xlat_ip4 unmapped4(const xlat_ip6 &sender, xlat_ip4 to, xlat_ip4 otherwise);

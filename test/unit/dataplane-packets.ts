@@ -31,6 +31,9 @@ export function bytesOf(text: string): Buffer {
 const textOf = (bytes: Buffer) =>
   bytes.length === 4 ? [...bytes].join('.') : (bytes.toString('hex').match(/..../g) ?? []).join(':')
 
+/** An address as one text, however it is written. */
+export const plain = (address: string) => bytesOf(address).toString('hex')
+
 /** Whether two texts are one address. */
 export const same = (a: string, b: string) => bytesOf(a).equals(bytesOf(b))
 

@@ -4,9 +4,21 @@
  *   siit 2001:db8:100::/40, 2001:db8:1:0:1::/120 ↔ 203.0.113.0/24, beside the NAT64 of dataplane-bench.ts
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import type { DataplaneConfig, DropCounter } from '../../src/system/dataplane.ts'
+import type { DataplaneConfig, DropCounter, TracedPacket } from '../../src/system/dataplane.ts'
 import { Bench, CONFIG, type Owner, obstacle } from './dataplane-bench.ts'
-import { type Ip, icmp, ip, isSound, packetOf, same, tcp, udp, udpSegment } from './dataplane-packets.ts'
+import {
+  type Frame,
+  type Ip,
+  icmp,
+  ip,
+  isSound,
+  packetOf,
+  plain,
+  same,
+  tcp,
+  udp,
+  udpSegment,
+} from './dataplane-packets.ts'
 
 const reason = obstacle()
 
@@ -149,6 +161,90 @@ describe.skipIf(reason)(`Packets without a session${reason ? ` SKIP: ${reason}` 
     const back = await exchange(udp(reply, { from: 7, to: there.from }, data))
     expect(back).toMatchObject({ family: 6, hop: 63, from: 7, to: 1 })
     expect([same(back.source, '64:ff9b::203.0.113.5'), same(back.destination, client)]).toEqual([true, true])
+  })
+
+  // RFC 7757 appendix B: figure 1 is the table, the prefix is 64:ff9b::/96
+  describe('by the example of RFC 7757', () => {
+    const EXAMPLE = {
+      prefix: '64:ff9b::/96',
+      map: [
+        { ipv4: '192.0.2.1/32', ipv6: '2001:db8:aaaa::/128' },
+        { ipv4: '192.0.2.2/32', ipv6: '2001:db8:bbbb::b/128' },
+        { ipv4: '192.0.2.16/28', ipv6: '2001:db8:cccc::/124' },
+        { ipv4: '192.0.2.128/26', ipv6: '2001:db8:dddd::/64' },
+        { ipv4: '192.0.2.192/29', ipv6: '2001:db8:eeee:8::/62' },
+        { ipv4: '192.0.2.224/31', ipv6: '64:ff9b::/127' },
+      ],
+      amendUdpChecksumZero: false,
+    }
+    const A = '2001:db8:aaaa::'
+    const B = '2001:db8:bbbb::b'
+    const [A_BY_PREFIX, B_BY_PREFIX] = ['64:ff9b::192.0.2.1', '64:ff9b::192.0.2.2']
+    const foresee = (packet: Buffer): Promise<TracedPacket> => owner.order('foresee', plane, packet.toString('hex'))
+    /** Outer and inner addresses of an error. */
+    const errorOf = ({ source, destination, upper }: Frame) => {
+      const inner = packetOf(upper.subarray(8))
+      return [source, destination, inner.source, inner.destination].map(plain)
+    }
+    const inside = [A_BY_PREFIX, B].map(plain)
+
+    beforeEach(() => configure({ prefixes: ['2001:db8:64::/96'], siit: EXAMPLE }))
+
+    it.each([
+      ['192.0.2.1', A],
+      ['192.0.2.2', B],
+      ['192.0.2.16', '2001:db8:cccc::'],
+      ['192.0.2.24', '2001:db8:cccc::8'],
+      ['192.0.2.31', '2001:db8:cccc::f'],
+      ['192.0.2.128', '2001:db8:dddd::'],
+      ['192.0.2.152', '2001:db8:dddd:0:6000::'],
+      ['192.0.2.183', '2001:db8:dddd:0:dc00::'],
+      ['192.0.2.191', '2001:db8:dddd:0:fc00::'],
+      ['192.0.2.195', '2001:db8:eeee:9:8000::'],
+      ['192.0.2.225', '64:ff9b::1'],
+      ['192.0.2.248', '64:ff9b::c000:2f8'],
+    ])('have %s for %s', async (four, six) => {
+      const inward = await foresee(udp({ source: '203.0.113.80', destination: four }, { from: 5, to: 7 }, data))
+      expect(inward.out?.destination).toBe(`[${six}]:7`)
+      const outward = await foresee(
+        udp({ source: six, destination: '64:ff9b::203.0.113.80' }, { from: 7, to: 5 }, data),
+      )
+      expect(outward.out?.source).toBe(`${four}:7`)
+    })
+
+    it('turn inside when a mapped host is called by the prefix', async () => {
+      const there = await exchange(udp({ source: A, destination: B_BY_PREFIX }, { from: 1, to: 2 }, data))
+      expect([there.source, there.destination].map(plain)).toEqual(inside)
+      const back = await exchange(udp({ source: B, destination: A_BY_PREFIX }, { from: 2, to: 1 }, data))
+      expect([back.source, back.destination].map(plain)).toEqual([B_BY_PREFIX, A].map(plain))
+    })
+
+    const about = udp({ source: A_BY_PREFIX, destination: B }, { from: 1, to: 2 }, data)
+    const known = [A, A, B_BY_PREFIX]
+
+    it('turn inside as errors of a router, about what their receiver sent', async () => {
+      const error = await exchange(icmp({ source: '2001:db8::1234', destination: A_BY_PREFIX }, 1, 3, 0, about))
+      expect(errorOf(error)).toEqual(['64:ff9b::198.51.100.1', ...known].map(plain))
+      expect(isSound(error)).toBe(true)
+    })
+
+    it('turn inside as errors of the host that was called, from the address it was called by', async () => {
+      const error = await exchange(icmp({ source: B, destination: A_BY_PREFIX }, 1, 4, 0, about))
+      expect(errorOf(error)).toEqual([B_BY_PREFIX, ...known].map(plain))
+      expect(isSound(error)).toBe(true)
+    })
+
+    it('that find nobody behind a pool address after they turned are told so', async () => {
+      const nobody = '64:ff9b::198.51.100.70'
+      const error = await exchange(udp({ source: A, destination: nobody }, { from: 1, to: 2 }, data))
+      expect(errorOf(error)).toEqual([nobody, A, A, nobody].map(plain))
+      expect([...error.upper.subarray(0, 2), isSound(error)]).toEqual([1, 0, true])
+    })
+
+    it('do not turn when the mapped address itself was called', async () => {
+      const packet = udp({ source: '64:ff9b::203.0.113.80', destination: '2001:db8:cccc::8' }, { from: 5, to: 7 }, data)
+      expect((await foresee(packet)).out).toMatchObject({ source: '203.0.113.80:5', destination: '192.0.2.24:7' })
+    })
   })
 
   it('may not be sent in the name of a pool', async () => {
