@@ -6,6 +6,7 @@
 import { mkdir } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AdvertiseService, advertise } from './advertise.ts'
+import { BindingLogService, type BindingLogStats } from './binding-log.ts'
 import { type Clock, systemClock } from './clock.ts'
 import type { Config } from './config/schema.ts'
 import { Dhcp4Service } from './dhcp4.ts'
@@ -70,6 +71,7 @@ export class Daemon {
   readonly #lock: Lock
   readonly #translator: Translator
   readonly #dns64: Dns64Service
+  readonly #bindingLog: BindingLogService
   readonly #services: readonly Service[]
   readonly #started: number
   #config: Config
@@ -96,11 +98,13 @@ export class Daemon {
     this.system = options.system
     this.#dns64 = new Dns64Service(options.startDns64 ?? loadDns64, options.log)
     const { system, log } = options
-    this.#translator = new Translator(options.openDataplane, log)
+    this.#bindingLog = new BindingLogService(() => this.dataplane, this.#clock, log)
+    this.#translator = new Translator(options.openDataplane, log, (plane) => this.#bindingLog.over(plane))
     this.#services = [
       new Dhcp4Service(system, this.#clock, log, names, () => this.#changed()),
       new AdvertiseService(system, this.#clock, log, names),
       this.#dns64,
+      this.#bindingLog,
     ]
   }
 
@@ -122,6 +126,10 @@ export class Daemon {
 
   get dns64(): Dns64Service['server'] {
     return this.#dns64.server
+  }
+
+  get bindingLog(): { stats(): BindingLogStats | undefined } {
+    return { stats: () => this.#bindingLog.status() }
   }
 
   /** One thing at a time: a change, a review or the end. */
@@ -363,11 +371,16 @@ export class Daemon {
       this.#cancelCatchUp()
       this.#cancelSettle?.()
       const steps: Undo[] = [
-        ...this.#services.toReversed().map((service) => () => service.close(options)),
+        ...this.#services
+          .filter((service) => service !== this.#bindingLog)
+          .toReversed()
+          .map((service) => () => service.close(options)),
         async () => {
           if (!options.keep) await reconcile(this.system, this.#ledger, NOTHING)
         },
         () => this.#translator.close(options),
+        // what the translator noted last is still logged
+        () => this.#bindingLog.close(),
         () => this.#lock.release(),
       ]
       for (const step of steps) {

@@ -65,6 +65,11 @@ export const ERRORS = {
     title: 'Cannot listen on {endpoint}',
     remedy: 'Choose an address of this host, or mend the permissions.',
   },
+  LOG_UNWRITABLE: {
+    status: 500,
+    title: '{file} cannot be opened for the log of bindings',
+    remedy: 'Mend its permissions, or name another in log.bindings.files.',
+  },
   START_FAILED: {
     status: 500,
     title: 'The gateway cannot start',

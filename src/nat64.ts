@@ -88,7 +88,7 @@ export function dataplaneConfig(config: Config, host: Host): DataplaneConfig | u
     filtering: nat64?.filtering ?? 'endpoint-independent',
     timeouts: timeoutsOf(nat64?.timeouts ?? DEFAULT_TIMEOUTS),
     limits: nat64?.limits ?? DEFAULT_LIMITS,
-    logged: 'nothing',
+    logged: (nat64 && config.log.bindings?.events) ?? 'nothing',
     ...(siit && { siit: { ...siit, amendUdpChecksumZero: translation.amendUdpChecksumZero } }),
     lowestIpv6Mtu: translation.lowestIpv6Mtu,
     mssClamp: mssOf(config, host),

@@ -27,6 +27,7 @@ export interface Status {
   readonly dns64: unknown
   readonly advertise: unknown
   readonly dhcp4: unknown
+  readonly bindingLog: unknown
   readonly warnings: readonly string[]
 }
 
@@ -76,6 +77,7 @@ export function describe({ instance, uptime, config, host, dataplane, services, 
     dns64: running('dns64'),
     advertise: running('advertise'),
     dhcp4: running('dhcp4'),
+    bindingLog: running('bindingLog'),
     warnings: [
       ...warnings,
       ...links.filter(({ state }) => state !== 'up').map(({ name, state }) => `${name} is ${state}`),

@@ -16,11 +16,14 @@ function shapeOf(options: DataplaneOptions | undefined): unknown {
 export class Translator {
   readonly #open: OpenDataplane
   readonly #log: Log
+  readonly #over: (plane: Dataplane) => void
   #plane: Dataplane | undefined
   #options: DataplaneOptions | undefined
 
-  constructor(open: OpenDataplane, log: Log) {
+  /** `over` is called with each data plane that was closed. */
+  constructor(open: OpenDataplane, log: Log, over: (plane: Dataplane) => void = () => {}) {
     this.#open = open
+    this.#over = over
     this.#log = log.child({ part: 'nat64' })
   }
 
@@ -39,9 +42,7 @@ export class Translator {
 
   /** Opens, opens anew or, without options, closes. Opened anew it adopts its own sessions. */
   open(options: DataplaneOptions | undefined): void {
-    this.#plane?.close({ keep: options !== undefined })
-    this.#plane = undefined
-    this.#options = undefined
+    this.close({ keep: options !== undefined })
     if (!options) return
     this.#plane = this.#open(options)
     this.#options = options
@@ -57,6 +58,11 @@ export class Translator {
   }
 
   close(options: CloseOptions): void {
-    this.#plane?.close(options)
+    const plane = this.#plane
+    this.#plane = undefined
+    this.#options = undefined
+    if (!plane) return
+    plane.close(options)
+    this.#over(plane)
   }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the API needs of the daemon; startDaemon's result has it, and so have the fakes of the tests. */
+import type { BindingLogStats } from '../binding-log.ts'
 import type { Config } from '../config/schema.ts'
 import type { Status } from '../daemon.ts'
 import type { Fault } from '../errors.ts'
@@ -12,4 +13,5 @@ export interface Gateway {
   status(): Status
   readonly dataplane?: Omit<Dataplane, 'configure' | 'close'> | undefined
   readonly dns64?: { stats(): unknown } | undefined
+  readonly bindingLog?: { stats(): BindingLogStats | undefined }
 }

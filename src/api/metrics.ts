@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Metrics in the text format of Prometheus, read from the gateway when they are asked for. */
+import type { BindingLogStats } from '../binding-log.ts'
 import type { ConfigStore } from '../config/store.ts'
 import type { Dns64Stats } from '../dns64/stats.ts'
 import type { ClientCounter, DataplaneStatus, DropCounter } from '../system/dataplane.ts'
@@ -18,6 +19,7 @@ interface Source {
   readonly drops: readonly DropCounter[]
   readonly clients: readonly ClientCounter[]
   readonly dns64: Dns64Stats | undefined
+  readonly bindingLog: BindingLogStats | undefined
 }
 
 interface Metric {
@@ -59,6 +61,14 @@ const dns =
   (read: (stats: Dns64Stats) => readonly Sample[]) =>
   ({ dns64 }: Source): readonly Sample[] =>
     dns64 ? read(dns64) : []
+
+const logged =
+  (read: (stats: BindingLogStats) => readonly Sample[]) =>
+  ({ bindingLog }: Source): readonly Sample[] =>
+    bindingLog ? read(bindingLog) : []
+
+const logTargets = (read: (target: BindingLogStats['targets'][number]) => number) =>
+  logged((stats) => stats.targets.map((target) => [{ target: target.target }, read(target)]))
 
 const upstreams = (read: (upstream: Dns64Stats['upstreams'][number]) => number) =>
   dns((stats) => stats.upstreams.map((upstream) => [{ upstream: upstream.endpoint }, read(upstream)]))
@@ -252,6 +262,36 @@ export const METRICS: readonly Metric[] = [
     samples: upstreams((u) => u.latency / 1000),
   },
   {
+    name: 'sixgate_binding_log_events_total',
+    type: 'counter',
+    help: 'Events for the log of bindings.',
+    samples: logged((s) => [[{}, s.events]]),
+  },
+  {
+    name: 'sixgate_binding_log_lost_total',
+    type: 'counter',
+    help: 'Events lost because the log was full.',
+    samples: logged((s) => [[{}, s.lost]]),
+  },
+  {
+    name: 'sixgate_binding_log_target_written_total',
+    type: 'counter',
+    help: 'Events written to a file or sent to a collector.',
+    samples: logTargets((t) => t.written),
+  },
+  {
+    name: 'sixgate_binding_log_target_lost_total',
+    type: 'counter',
+    help: 'Events that a file or a collector did not take.',
+    samples: logTargets((t) => t.lost),
+  },
+  {
+    name: 'sixgate_binding_log_target_up',
+    type: 'gauge',
+    help: '1 while the file or the collector takes events.',
+    samples: logTargets((t) => Number(t.error === '')),
+  },
+  {
     name: 'process_resident_memory_bytes',
     type: 'gauge',
     help: 'Resident memory of the daemon.',
@@ -277,7 +317,7 @@ export function renderMetrics(context: { gateway: Gateway; store: ConfigStore; v
 }
 
 function sourceOf({ gateway, store, version }: { gateway: Gateway; store: ConfigStore; version: string }): Source {
-  const { dataplane, dns64, config } = gateway
+  const { dataplane, dns64, bindingLog, config } = gateway
   return {
     version,
     pending: store.pending !== undefined,
@@ -286,6 +326,7 @@ function sourceOf({ gateway, store, version }: { gateway: Gateway; store: Config
     drops: dataplane?.drops() ?? [],
     clients: dataplane?.clients(config.accounting.top) ?? [],
     dns64: dns64?.stats() as Dns64Stats | undefined,
+    bindingLog: bindingLog?.stats(),
   }
 }
 

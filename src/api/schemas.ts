@@ -236,6 +236,7 @@ export const StatusSchema = Type.Object(
     dns64: Type.Unknown({ description: 'Counters of DNS64, as at /api/v1/dns64; null when it does not run.' }),
     advertise: Type.Unknown({ description: 'Router advertisements; null when there are none.' }),
     dhcp4: Type.Unknown({ description: 'DHCPv4 leases; null when there are none.' }),
+    bindingLog: Type.Unknown({ description: 'Counters of the log of bindings; null when there is none.' }),
     warnings: Type.Array(Type.String(), { description: 'What an operator should look at.' }),
     config: Type.Object({
       ...ConfigStateSchema.properties,

@@ -14,6 +14,7 @@ export const serviceChecks: readonly Check[] = [
   { needs: ['/dns64/listen', '/api/listen'], run: listeners },
   { needs: ['/dns64/listen', '/api/listen', '/nat64/pools'], run: listenersAgainstPools },
   { needs: ['/api/tokens'], run: tokens },
+  { needs: ['/log/bindings', '/nat64'], run: bindingLog },
 ]
 
 function synthesisPrefixes({ dns64, nat64 }: Config, report: Report): void {
@@ -169,5 +170,19 @@ function tokens({ api }: Config, report: Report): void {
           key === 'name' ? 'Give each token a name of its own.' : 'Make a token for each holder.',
         )
     }
+  }
+}
+
+function bindingLog({ log: { bindings }, nat64 }: Config, report: Report): void {
+  if (!bindings) return
+  const path = '/log/bindings'
+  if (!nat64) report(path, 'is there, but no nat64 that makes bindings', 'Take it out, or add nat64.')
+  if (bindings.files.length === 0)
+    report(path, 'has nowhere to write', 'Add files: ["/var/log/sixgate/bindings.jsonl"].')
+  const seen = new Map<string, number>()
+  for (const [index, file] of bindings.files.entries()) {
+    const before = seen.get(file)
+    if (before === undefined) seen.set(file, index)
+    else report(`${path}/files/${index}`, `${file} stands already at ${path}/files/${before}`, 'Write each file once.')
   }
 }

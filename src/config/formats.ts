@@ -3,6 +3,7 @@
  * What a schema's `format` means: a parser that refuses what is wrong and returns the canonical text.
  * A parser throws a GatewayError whose first fault says what is wrong and what to write instead.
  */
+import { isAbsolute, normalize } from 'node:path'
 import { GatewayError } from '../errors.ts'
 import {
   type Address,
@@ -110,6 +111,11 @@ export const FORMATS: Readonly<Record<string, Format>> = {
     meaning: 'Address of a host with the length of its prefix.',
     canonical: interfaceAddress,
   },
+  path: {
+    example: '/var/log/sixgate/bindings.jsonl',
+    meaning: 'Absolute path of a file.',
+    canonical: absolutePath,
+  },
   sha256: { example: 'e3b0c442…', meaning: '64 hexadecimal digits.', canonical: sha256 },
   domain: { example: 'example.net', meaning: 'Domain in ASCII form; names below it match too.', canonical: domain },
 }
@@ -210,6 +216,14 @@ function interfaceAddress(text: string): string {
   if (hostBits > 1 && address.family === 4 && address.equals(prefix.last))
     refuse(text, 'is the broadcast address of its network', 'Write the address of the interface with the length.')
   return String(parsed)
+}
+
+function absolutePath(text: string): string {
+  if (!isAbsolute(text)) refuse(text, 'is no absolute path', 'Write the path from the root, as in /var/log/FILE.')
+  if (text.endsWith('/')) refuse(text, 'names a directory', 'Write the path of the file in it.')
+  // PATH_MAX, with room for what logrotate appends
+  if (text.length > 4000 || text.includes('\0')) refuse(text, 'cannot be a path', 'Write a shorter one.')
+  return normalize(text)
 }
 
 function sha256(text: string): string {

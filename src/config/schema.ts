@@ -333,14 +333,30 @@ const Accounting = defaulted(
   'Packets and bytes per client.',
 )
 
+const BindingLog = section(
+  {
+    events: Type.Enum(['bindings', 'blocks', 'sessions'], {
+      default: 'bindings',
+      description:
+        'blocks logs port blocks and no single ports; sessions logs IPv4 hosts too, which RFC 6888 REQ-12 advises against. Exhausted pools and limits come with each.',
+    }),
+    files: list(text('path', 'Absolute path.'), 'Files of JSON lines; one that was renamed is made anew.', {
+      default: [],
+      maxItems: 8,
+    }),
+  },
+  'Who had which outside address and port, and when (RFC 8158).',
+)
+
 const Log = defaulted(
   {
     level: Type.Enum(['trace', 'debug', 'info', 'warn', 'error'], {
       default: 'info',
       description: 'Least severe level that is written.',
     }),
+    bindings: Type.Optional(BindingLog),
   },
-  'JSON lines on standard error.',
+  "The daemon's log, JSON lines on standard error, and the log of bindings.",
 )
 
 export const ConfigSchema = section(
@@ -373,4 +389,5 @@ export type TranslationConfig = Static<typeof Translation>
 export type Dns64Config = Static<typeof Dns64>
 export type AdvertisementConfig = Static<typeof Advertisement>
 export type ApiConfig = Static<typeof Api>
+export type BindingLogConfig = Static<typeof BindingLog>
 export type AccountingConfig = Static<typeof Accounting>

@@ -136,6 +136,20 @@ export const TRACED: readonly TracedPacket[] = [
   },
 ]
 
+export const BINDING_LOG = {
+  events: 12,
+  lost: 2,
+  targets: [
+    {
+      target: '/var/log/bindings.jsonl',
+      format: 'json',
+      written: 9,
+      lost: 1,
+      error: 'ENOSPC: no space left on device',
+    },
+  ],
+} as const
+
 export class FakeGateway implements Gateway {
   config: Config
   /** Set to make the next application or status fail. */
@@ -146,6 +160,7 @@ export class FakeGateway implements Gateway {
   readonly traces: TracedPacket[] = []
   openTraces = 0
   readonly foreseen: string[] = []
+  readonly bindingLog = { stats: () => BINDING_LOG }
   dns64: { stats(): Dns64Stats } | undefined = { stats: () => DNS64 }
 
   constructor(config: Config) {
@@ -204,6 +219,7 @@ export class FakeGateway implements Gateway {
       dns64: DNS64,
       advertise: null,
       dhcp4: null,
+      bindingLog: BINDING_LOG,
       warnings: ['the kernel does not agree'],
     }
   }

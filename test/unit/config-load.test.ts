@@ -176,7 +176,7 @@ interfaces: [{ name: "eth 0" }]
     [
       'a key like no other',
       'version: 1\nlog: { colour: red }',
-      '/log/colour: is not a key that is known here | Write one of level.',
+      '/log/colour: is not a key that is known here | Write one of level, bindings.',
     ],
     ['a key with a slash', 'version: 1\na/b~c: 1', '/a~1b~0c: is not a key that is known here | Write one of version,'],
     ['no version', 'log: {}', '/version: is missing | Add version: 1'],

@@ -112,6 +112,11 @@ export class Bench {
     return this.ip('-n', this.namespace, ...args)
   }
 
+  /** Runs a program inside to its end. */
+  python(program: string, ...args: string[]): void {
+    execFileSync('ip', ['netns', 'exec', this.namespace, 'python3', '-c', program, ...args], { stdio: 'inherit' })
+  }
+
   sysctl(...settings: string[]): void {
     execFileSync('ip', ['netns', 'exec', this.namespace, 'sysctl', '-qw', ...settings])
   }

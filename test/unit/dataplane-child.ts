@@ -2,6 +2,7 @@
 /** A process that owns a data plane and does what its parent says; killed, it leaves things as a crash does. */
 import { readdirSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
+import { RECORD_SIZE } from '../../src/binding-log/record.ts'
 import { GatewayError } from '../../src/errors.ts'
 import { openDataplane } from '../../src/system/addon.ts'
 import type { Dataplane, DataplaneOptions } from '../../src/system/dataplane.ts'
@@ -41,6 +42,16 @@ const methods: Record<string, (...args: never[]) => unknown> = {
   call: (plane: number, method: keyof Dataplane, ...args: never[]) =>
     (planes[plane]?.[method] as (...args: never[]) => unknown)(...args),
   foresee: (plane: number, hex: string) => planes[plane]?.foresee(Buffer.from(hex, 'hex')),
+  /** What the log of bindings has, as hexadecimal. */
+  log: (plane: number) => {
+    const buffer = Buffer.alloc(1 << 16)
+    let text = ''
+    for (let count = 0; ; ) {
+      count = planes[plane]?.readLog(buffer) ?? 0
+      if (count === 0) return text
+      text += buffer.toString('hex', 0, count * RECORD_SIZE)
+    }
+  },
   tasks: () => readdirSync('/proc/self/task').length,
   leak,
 }

@@ -1,11 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 import { execFileSync } from 'node:child_process'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import type { SessionInfo } from '../../src/system/dataplane.ts'
+import { JsonLines } from '../../src/binding-log/json-lines.ts'
+import { RECORD_SIZE } from '../../src/binding-log/record.ts'
+import type { DropCounter, SessionInfo } from '../../src/system/dataplane.ts'
 import { Bench, CONFIG, type Owner, obstacle } from './dataplane-bench.ts'
 import { udp } from './dataplane-packets.ts'
 
 const reason = obstacle()
+
+/** A datagram to each port of a host: a session each. */
+const FLOOD = `
+import socket, sys
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+for port in range(1, 65536):
+    s.sendto(b"x", (sys.argv[1], port))
+`
 
 describe.skipIf(reason)(`The life of a data plane${reason ? ` SKIP: ${reason}` : ''}`, () => {
   let bench: Bench
@@ -161,6 +171,23 @@ describe.skipIf(reason)(`The life of a data plane${reason ? ` SKIP: ${reason}` :
     expect(await ask('clients', 1)).toHaveLength(1)
   })
 
+  it('notes bindings for its log, and has what is left of them when it is closed', async () => {
+    const one = owner()
+    const plane = await one.order('open', bench.options({}, { logged: 'bindings', static: [] }))
+    bench.route()
+    const address = { source: '2001:db8:1::10', destination: '64:ff9b::192.0.2.80' }
+    for (const port of [5000, 5001]) {
+      const { source, from } = await bench.exchange(udp(address, { from: port, to: 7 }, Buffer.from('hello')))
+      if (port === 5001) await one.order('call', plane, 'close')
+      const lines = Buffer.from(await one.order('log', plane), 'hex')
+      expect(JSON.parse(new JsonLines().lines(lines, lines.length / RECORD_SIZE))).toEqual({
+        ...{ time: expect.any(String), event: 'binding-created', protocol: 'udp' },
+        ...{ inside: `[2001:db8:1::10]:${port}`, outside: `${source}:${from}` },
+      })
+    }
+    expect(await one.order('call', plane, 'logCounters')).toEqual({ events: 2, lost: 0 })
+  })
+
   it('counts no more clients than it was told to, and those that send most', async () => {
     const one = owner()
     const plane = await one.order('open', bench.options({}, { accounting: { prefixLength: 64, clients: 16 } }))
@@ -175,4 +202,25 @@ describe.skipIf(reason)(`The life of a data plane${reason ? ` SKIP: ${reason}` :
     expect(clients).toHaveLength(16)
     expect(clients[0]).toMatchObject({ client: '2001:db8:ffff::/64', packetsOut: 8, bytesOut: 8 * 1048 })
   })
+
+  it('loses and counts events that nobody fetches, and no packet', async () => {
+    const one = owner()
+    const options = bench.options({ maxSessions: 1 << 18 }, { logged: 'sessions', static: [] })
+    const plane = await one.order('open', options)
+    bench.route()
+    const ask = (...args: unknown[]) => one.order('call', plane, ...args)
+    for (let host = 80; (await ask('logCounters')).lost < 1000; host++) bench.python(FLOOD, `64:ff9b::192.0.2.${host}`)
+    const address = { source: '2001:db8:1::10', destination: '64:ff9b::192.0.2.79' }
+    bench.send(udp(address, { from: 5000, to: 7 }, Buffer.from('still here')))
+    await bench.receive(({ destination }) => destination === '192.0.2.79', 20_000)
+    const { sessions } = await ask('status')
+    const { events, lost } = await ask('logCounters')
+    const drops: DropCounter[] = await ask('drops')
+    // but for the kernel's own multicast
+    const dropped = drops.flatMap(({ last }) => last).filter(({ destination }) => !destination.startsWith('ff'))
+    expect(dropped).toEqual([])
+    expect(events).toBe(1 << 16)
+    expect(events + lost).toBe(sessions)
+    expect((await one.order('log', plane)).length).toBe(events * RECORD_SIZE * 2)
+  }, 60_000)
 })

@@ -84,6 +84,9 @@ describe('metrics', () => {
       { labels: { client: '2001:db8:1::5', direction: '6to4' }, value: 400 },
       { labels: { client: '2001:db8:1::5', direction: '4to6' }, value: 4000 },
     ])
+    expect(samples('sixgate_binding_log_target_up')).toEqual([
+      { labels: { target: '/var/log/bindings.jsonl' }, value: 0 },
+    ])
     expect(samples('sixgate_dns64_upstream_up')).toEqual([
       { labels: { upstream: '[2001:db8::53]:53' }, value: 1 },
       { labels: { upstream: '192.0.2.53:53' }, value: 0 },
