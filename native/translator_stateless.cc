@@ -28,7 +28,10 @@ xlat_ip4 Worker::unmapped4(const xlat_ip6 &sender, xlat_ip4 to, xlat_ip4 otherwi
 		return source4(to, otherwise);
 	uint64_t half[2];
 	std::memcpy(half, sender.b, 16);
-	uint64_t hash = (half[0] * 0x9e3779b97f4a7c15 ^ half[1]) * 0xd6e8feb86659fd93;
+	/* Routers of one link differ in the last bytes of the address, the first of the product. */
+	uint64_t hash = half[0] * 0x9e3779b97f4a7c15 ^ half[1];
+	hash = (hash ^ hash >> 32) * 0xd6e8feb86659fd93;
+	hash = (hash ^ hash >> 32) * 0xd6e8feb86659fd93;
 	return xlat_ip4_of(sources[(hash >> 32) % sources.size()]);
 }
 

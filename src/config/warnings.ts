@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What works and is yet hardly what was meant. A configuration is used with its warnings; the operator is told. */
 import type { Fault } from '../errors.ts'
-import { type Prefix, parseEndpoint, parsePrefix } from '../net/address.ts'
+import { type Prefix, parseAddress, parseEndpoint, parsePrefix } from '../net/address.ts'
 import { kindOf } from '../net/kind.ts'
 import { PrefixMap } from '../net/prefix-map.ts'
 import type { Check, Report } from './check-rule.ts'
@@ -11,7 +11,9 @@ import { parseDuration } from './units.ts'
 /** Of one kind; a table of thousands of mappings makes no thousands of lines. */
 const MOST = 10
 
-const WARNINGS: readonly Check['run'][] = [nested, pref64, synthesis, shortTimeouts, openResolver, nobodyMayAsk]
+const WARNINGS: readonly Check['run'][] = [
+  ...[nested, pref64, synthesis, privateSources, shortTimeouts, openResolver, nobodyMayAsk],
+]
 
 /** Of a configuration that is valid. */
 export function warningsOf(config: Config): Fault[] {
@@ -95,6 +97,19 @@ function synthesis(config: Config, report: Report): void {
 
 function translated({ nat64, siit }: Config): string[] {
   return [...(nat64?.prefixes ?? []), ...(siit?.prefix === undefined ? [] : [siit.prefix])]
+}
+
+/** RFC 6791 section 3.1: filters on the way drop what comes from there (RFC 3704). */
+function privateSources({ translation }: Config, report: Report): void {
+  for (const [index, text] of translation.icmpSourceV4.entries()) {
+    const kind = kindOf(parseAddress(text))
+    if (kind === 'private' || kind === 'shared')
+      report(
+        `/translation/icmpSourceV4/${index}`,
+        `${text} (${kind}) may be filtered on its way (RFC 6791 section 3.1)`,
+        'Write a public address of yours, unless no IPv4 host is outside your network.',
+      )
+  }
 }
 
 /** What the RFCs ask for at least; shorter ones save state and cut off the patient. */

@@ -74,6 +74,11 @@ api: { tokens: [{ name: a, role: admin, sha256: "${'AB'.repeat(32)}" }] }
     expect(one.api.tokens[0]?.sha256).toBe('ab'.repeat(32))
   })
 
+  it('takes a mapping without a length for one of a host (RFC 7757 section 3.2)', () => {
+    const { siit } = loadConfig('version: 1\nsiit: { map: [{ ipv6: "2001:db8::1", ipv4: 192.0.2.1 }] }')
+    expect(siit?.map).toEqual([{ ipv6: '2001:db8::1/128', ipv4: '192.0.2.1/32' }])
+  })
+
   it('is frozen to its depth', () => {
     const config = loadConfig(MINIMAL)
     expect(() => (config.nat64?.pools[0]?.addresses as string[]).push('x')).toThrow(TypeError)

@@ -95,6 +95,13 @@ describe('a warning', () => {
     expect(warnings(timed({ tcpEstablished: '2h4m', tcpTransitory: '4m', icmp: '60s' }))).toEqual([])
   })
 
+  it('says when ICMP errors come from a private address (RFC 6791 section 3.1)', () => {
+    const from = (...icmpSourceV4: string[]) => ({ translation: { icmpSourceV4 } })
+    expectOne(from('192.0.2.1', '10.0.0.1'), '/translation/icmpSourceV4/1', '10.0.0.1 (private) may be filtered')
+    expectOne(from('100.64.0.1'), '/translation/icmpSourceV4/0', 'RFC 6791')
+    expect(warnings(from('192.0.2.1'))).toEqual([])
+  })
+
   it('says when anyone may ask DNS64', () => {
     const open = (clients: string[]) => ({ dns64: { ...DNS64, prefixes: ['64:ff9b::/96'], clients } })
     expectOne(open(['2001:db8:1::/48', '::/0']), '/dns64/clients/1', '::/0 lets anyone ask')

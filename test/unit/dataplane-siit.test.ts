@@ -142,6 +142,21 @@ describe.skipIf(reason)(`Packets without a session${reason ? ` SKIP: ${reason}` 
     expect(await lost(icmp(router, 1, 4, 0, foreign))).toEqual(['ICMP_INNER_ADDRESS'])
   })
 
+  it('that are errors come from the pool for those without a mapping, each router from one address of it', async () => {
+    const icmpSourceV4 = ['198.51.100.1', '198.51.100.2', '198.51.100.3', '198.51.100.4']
+    await configure({ icmpSourceV4 })
+    const about = udp({ source: PEER6, destination: HOST6 }, { from: 5000, to: 7 }, data)
+    const sourceOf = async (router: number) => {
+      const packet = icmp({ source: `2001:db8:1::${router.toString(16)}`, destination: PEER6 }, 3, 0, 0, about)
+      return (await exchange(packet)).source
+    }
+    const seen: string[] = []
+    for (let router = 0x90; router < 0xa0; router++) seen.push(await sourceOf(router))
+    expect(icmpSourceV4).toEqual(expect.arrayContaining(seen))
+    expect(new Set(seen).size).toBeGreaterThan(1)
+    for (let router = 0x90; router < 0xa0; router++) expect(await sourceOf(router)).toBe(seen[router - 0x90])
+  })
+
   it('between mapped hosts turn inside, seen under the prefix (RFC 7757 section 4)', async () => {
     const out = await exchange(
       udp({ source: HOST6, destination: '2001:db8:1cb:71:6::', hop: 64 }, { from: 1, to: 2 }, data),

@@ -340,6 +340,9 @@ def addresses():
               None, 'is: ' + ones(prefix, length))
     for length in (32, 40, 48, 56, 64, 96):
         t.add(f'RFC 6052 §2.2: a u-octet that is not zero is refused under a /{length}', f'extract ip6=2001:db8:0:0:100::1 length={length}', None, 'is: none')
+    for text, length in (('2001:db8:c000:221:0:1::', 32), ('2001:db8:1c0:2:21:ffff:ffff:ffff', 40), ('2001:db8:122:c000:2:2100:1::', 48),
+                         ('2001:db8:122:3c0:0:221::8000', 56), ('2001:db8:122:344:c0:2:2100:1', 64)):
+        t.add(f'RFC 6052 §2.2: a suffix that is not zero is ignored under a /{length}', f'extract ip6={text} length={length}', None, 'is: 192.0.2.33')
     for ip, illegal, local in (('0.0.0.0', 1, 1), ('0.1.2.3', 1, 1), ('127.0.0.1', 1, 1), ('127.255.255.255', 1, 1), ('169.254.0.1', 1, 1),
                                ('224.0.0.1', 1, 1), ('239.255.255.255', 1, 1), ('240.0.0.1', 1, 1), ('255.255.255.255', 1, 1),
                                ('1.0.0.0', 0, 0), ('126.255.255.255', 0, 0), ('128.0.0.1', 0, 0), ('223.255.255.255', 0, 0),
