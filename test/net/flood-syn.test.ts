@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ *   client ───────── lan0 gateway wan0 ───────── server
+ *   2001:db8:1::10   16,384 sessions             192.0.2.80
+ *   downloads, while forged SYNs come            from all of 192.0.2.96/27
+ */
+import { beforeAll, expect, it } from 'vitest'
+import { until } from '../lab/process.ts'
+import { spoof } from '../lab/spoof.ts'
+import { Host, streamHash } from './host.ts'
+import { drops, story, useScene } from './story.ts'
+
+const SERVER = '64:ff9b::192.0.2.80'
+const SYNS = 200_000
+const RATE = 40_000
+const SESSIONS = 16_384
+const BYTES = 64 << 20
+
+story('200,000 forged SYNs', ['g++'], () => {
+  const scene = useScene('synflood', { config: { nat64: { maxSessions: SESSIONS } } })
+  let client: Host
+  let server: Host
+
+  beforeAll(async () => {
+    client = await Host.start(scene.now.client)
+    server = await Host.start(scene.now.server)
+    await server.do('source', { host: '192.0.2.80', port: 19, seed: 'calm', bytes: BYTES, pace: 5 })
+  })
+
+  const status = async () => (await scene.now.gateway.api('/api/v1/status')).body.nat64
+  /** The client's own session with that port of the server. */
+  const session = async (port: number) => {
+    const { body } = await scene.now.gateway.api('/api/v1/sessions?protocol=tcp')
+    const found = body.sessions.filter((one: { server4: string }) => one.server4 === `192.0.2.80:${port}`)
+    expect(found).toHaveLength(1)
+    return found[0]
+  }
+  /** Packets that were lost. An error that was held back is about a packet that has its own reason. */
+  const lost = async () => {
+    const { RATE_LIMITED: _, ...reasons } = await drops(scene.now.gateway)
+    return Object.fromEntries(Object.entries(reasons).filter(([, packets]) => packets > 0))
+  }
+  const sum = (counts: Record<string, number>) => Object.values(counts).reduce((total, count) => total + count, 0)
+
+  it('from the IPv4 side, to ports that nobody has, are counted to the last and change nothing', async () => {
+    const handle = await client.do('download', { host: SERVER, port: 19 })
+    const before = await session(19)
+    // the half of the pool that does not hold the client's own address
+    const half = Number(/\.(\d+):/.exec(before.pool4)?.[1]) < 72 ? '198.51.100.72/29' : '198.51.100.64/29'
+    await spoof(scene.now.server, { kind: 'syn', from: '192.0.2.96/27', to: half, count: SYNS, rate: RATE })
+    expect(await client.do('finish', { handle })).toMatchObject({ bytes: BYTES, sha256: streamHash('calm', BYTES) })
+    expect(await session(19)).toMatchObject({ client6: before.client6, pool4: before.pool4 })
+    expect((await status()).sessions).toBe(1)
+    // those that were held for the client's own SYN are given up in the end (RFC 6146 section 3.5.2.2)
+    await until('every SYN is counted', async () => sum(await lost()) >= SYNS)
+    const { SYN_HELD_FULL = 0, SYN_HELD_EXPIRED = 0, ...others } = await lost()
+    expect(SYN_HELD_FULL + SYN_HELD_EXPIRED).toBe(SYNS)
+    expect(SYN_HELD_EXPIRED).toBeGreaterThanOrEqual(1024)
+    expect(others).toEqual({})
+  })
+})
