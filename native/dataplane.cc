@@ -115,6 +115,7 @@ Napi::Object traced_object(Napi::Env env, const TracedPacket &packet)
 	} else {
 		out.Set("session", env.Null());
 	}
+	out.Set("stateless", packet.stateless);
 	out.Set("lost", reason_value(env, packet.why));
 	out.Set("binding", packet.binding);
 	out.Set("answered", packet.answered);
@@ -124,6 +125,15 @@ Napi::Object traced_object(Napi::Env env, const TracedPacket &packet)
 	else
 		out.Set("out", env.Null());
 	return out;
+}
+
+void set_traffic(Napi::Object out, const Traffic &traffic)
+{
+	out.Set("packets64", static_cast<double>(traffic.packets64));
+	out.Set("bytes64", static_cast<double>(traffic.bytes64));
+	out.Set("packets46", static_cast<double>(traffic.packets46));
+	out.Set("bytes46", static_cast<double>(traffic.bytes46));
+	out.Set("dropped", static_cast<double>(traffic.dropped));
 }
 
 TraceEnd parse_end(const Napi::Object &from, const char *key)
@@ -268,17 +278,16 @@ Napi::Value Dataplane::status(const Napi::CallbackInfo &info)
 		return env.Undefined();
 	Napi::Object out = Napi::Object::New(env);
 	SessionStats stats = translator_->table().stats();
-	Traffic traffic = translator_->traffic();
+	Traffics traffic = translator_->traffic();
 	out.Set("threads", translator_->threads());
 	out.Set("adopted", static_cast<double>(translator_->table().adopted()));
 	out.Set("adoption", translator_->table().adoption());
 	out.Set("sessions", static_cast<double>(stats.sessions));
 	out.Set("bindings", static_cast<double>(stats.bindings));
-	out.Set("packets64", static_cast<double>(traffic.packets64));
-	out.Set("bytes64", static_cast<double>(traffic.bytes64));
-	out.Set("packets46", static_cast<double>(traffic.packets46));
-	out.Set("bytes46", static_cast<double>(traffic.bytes46));
-	out.Set("dropped", static_cast<double>(traffic.dropped));
+	set_traffic(out, traffic.stateful);
+	Napi::Object siit = Napi::Object::New(env);
+	set_traffic(siit, traffic.stateless);
+	out.Set("siit", siit);
 	Napi::Array pools = Napi::Array::New(env, stats.pools.size());
 	for (uint32_t i = 0; i < stats.pools.size(); i++) {
 		Napi::Object pool = Napi::Object::New(env);

@@ -108,18 +108,27 @@ void Translator::close(bool keep)
 	table_.reset();
 }
 
-Traffic Translator::traffic() const
+void Traffic::add(const Moved &moved)
 {
-	Traffic sum;
+	packets64 += moved.packets64.read();
+	bytes64 += moved.bytes64.read();
+	packets46 += moved.packets46.read();
+	bytes46 += moved.bytes46.read();
+}
+
+Traffics Translator::traffic() const
+{
+	Traffics sum;
 	for (const auto &worker : workers_) {
 		const Counters &counters = worker->counters();
-		sum.packets64 += counters.packets64.read();
-		sum.bytes64 += counters.bytes64.read();
-		sum.packets46 += counters.packets46.read();
-		sum.bytes46 += counters.bytes46.read();
+		sum.stateful.add(counters.stateful);
+		sum.stateless.add(counters.stateless);
+		sum.stateless.dropped += counters.stateless_drops.read();
 	}
+	/* Counted after those of the stateless way, so the sum is never below them. */
 	for (uint64_t packets : drops())
-		sum.dropped += packets;
+		sum.stateful.dropped += packets;
+	sum.stateful.dropped -= std::min(sum.stateful.dropped, sum.stateless.dropped);
 	return sum;
 }
 

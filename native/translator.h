@@ -27,6 +27,13 @@ struct TranslatorOptions {
 
 struct Traffic {
 	uint64_t packets64 = 0, bytes64 = 0, packets46 = 0, bytes46 = 0, dropped = 0;
+
+	void add(const Moved &moved);
+};
+
+/* Of NAT64, which has also what is nobody's, and of stateless translation. */
+struct Traffics {
+	Traffic stateful, stateless;
 };
 
 class Translator {
@@ -48,7 +55,7 @@ public:
 	/* What would become of a packet; nothing is sent, and nothing is left behind. */
 	TracedPacket foresee(const uint8_t *data, uint32_t length) const;
 	unsigned threads() const { return static_cast<unsigned>(workers_.size()); }
-	Traffic traffic() const;
+	Traffics traffic() const;
 	/* By enum xlat_reason. */
 	std::vector<uint64_t> drops() const;
 	/* The last packets lost for this reason, the newest at the end. */

@@ -24,8 +24,25 @@ private:
 	std::atomic<uint64_t> value_{0};
 };
 
-struct alignas(64) Counters {
+/* What one translator moved, in each direction. */
+struct Moved {
 	Counter packets64, bytes64, packets46, bytes46;
+
+	void add64(uint32_t packets, uint32_t bytes)
+	{
+		packets64.add(packets);
+		bytes64.add(bytes);
+	}
+	void add46(uint32_t packets, uint32_t bytes)
+	{
+		packets46.add(packets);
+		bytes46.add(bytes);
+	}
+};
+
+struct alignas(64) Counters {
+	Moved stateful, stateless;
+	Counter stateless_drops; /* of those below, what stateless translation refused */
 	alignas(64) Counter drops[XLAT_REASON_COUNT];
 };
 

@@ -256,9 +256,7 @@ void Worker::answer4(const Packet &packet, const xlat_icmp &error, Allowance &al
 void Worker::error6(Packet &packet)
 {
 	xlat_view embedded;
-	xlat_reason why = xlat_parse_inner(packet.data, &packet.view, &embedded);
-	if (!why)
-		why = xlat_check_inner(&embedded);
+	xlat_reason why = view_inner(packet, embedded);
 	if (!why && !embedded.has_ports)
 		why = XLAT_ICMP_NO_SESSION;
 	if (why)
@@ -292,8 +290,7 @@ void Worker::error6(Packet &packet)
 	why = xlat_plan64(packet.data, &packet.view, &to, &inner, &params, &edit);
 	if (why)
 		return drop(packet, why);
-	counters_.packets64.add(1);
-	counters_.bytes64.add(packet.view.total_length);
+	counters_.stateful.add64(1, packet.view.total_length);
 	if (again)
 		return hairpin(packet, edit);
 	VnetHeader vnet = vnet_after(packet, edit);
@@ -304,9 +301,7 @@ void Worker::error6(Packet &packet)
 void Worker::error4(Packet &packet)
 {
 	xlat_view embedded;
-	xlat_reason why = xlat_parse_inner(packet.data, &packet.view, &embedded);
-	if (!why)
-		why = xlat_check_inner(&embedded);
+	xlat_reason why = view_inner(packet, embedded);
 	xlat_ip4 destination = xlat_dst4(packet.data, &packet.view);
 	if (!why && (!embedded.has_ports ||
 		     !xlat_ip4_equal(xlat_src4(packet.data, &embedded), destination)))
@@ -340,8 +335,7 @@ void Worker::error4(Packet &packet)
 	why = xlat_plan46(packet.data, &packet.view, &to, &inner, &params, &edit);
 	if (why)
 		return drop(packet, why);
-	counters_.packets46.add(1);
-	counters_.bytes46.add(packet.view.total_length);
+	counters_.stateful.add46(1, packet.view.total_length);
 	VnetHeader vnet = vnet_after(packet, edit);
 	emit(xlat_apply(packet.data, &edit), edit.length, vnet);
 }

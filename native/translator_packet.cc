@@ -64,7 +64,7 @@ void Worker::follow(uint8_t *data, uint32_t length, const VnetHeader &vnet)
 	followed_ = &packet;
 	receive(data, length, vnet);
 	followed_ = nullptr;
-	shared_.tracer.offer(config_->session, packet);
+	shared_.tracer.offer(*config_, packet);
 }
 
 TracedPacket Worker::foresee(const uint8_t *data, uint32_t length)
@@ -218,8 +218,7 @@ bool Worker::send4(Packet &packet, const Tuple4 &four, const Tuple6 &six, uint16
 		refuse(packet, why);
 		return false;
 	}
-	counters_.packets64.add(segments);
-	counters_.bytes64.add(bytes);
+	counters_.stateful.add64(segments, bytes);
 	clients_->count(six.client, Direction::OUT, segments, bytes);
 	if (XLAT_UNLIKELY(again)) {
 		hairpin(packet, edit);
@@ -314,8 +313,7 @@ bool Worker::send6(Packet &packet, const Tuple6 &six, uint16_t delta)
 		return false;
 	}
 	uint32_t segments = packet.segments(), bytes = packet.wire_bytes();
-	counters_.packets46.add(segments);
-	counters_.bytes46.add(bytes);
+	counters_.stateful.add46(segments, bytes);
 	clients_->count(six.client, Direction::IN, segments, bytes);
 	VnetHeader vnet = vnet_after(packet, edit);
 	uint8_t *start = xlat_apply(packet.data, &edit);

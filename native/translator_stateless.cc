@@ -11,11 +11,20 @@
 namespace sixgate {
 namespace {
 
-/* The ports stay, also those of the packet inside an error. */
 template <typename Tuple> void keep_ports(Tuple &tuple, const xlat_view &view)
 {
 	tuple.src_port = view.src_port;
 	tuple.dst_port = view.dst_port;
+}
+
+/* The packet inside an error, whose ports stay too. */
+template <typename Tuple>
+xlat_reason open_inner(const Packet &packet, xlat_view &embedded, Tuple &inner)
+{
+	xlat_reason why = view_inner(packet, embedded);
+	if (!why)
+		keep_ports(inner, embedded);
+	return why;
 }
 
 } // namespace
@@ -40,15 +49,25 @@ bool Worker::forbidden(const xlat_ip6 &six, xlat_ip4 four) const
 	return !config_->allow_non_global && xlat_is_well_known(&six) && xlat_is_non_global4(four);
 }
 
+/* From here on the packet is ours. */
+void Worker::claim()
+{
+	if (XLAT_UNLIKELY(followed_))
+		followed_->stateless = true;
+}
+
+void Worker::refuse_stateless(const Packet &packet, xlat_reason why)
+{
+	counters_.stateless_drops.add(packet.segments());
+	refuse(packet, why);
+}
+
 xlat_reason Worker::inner64(const Packet &packet, xlat_tuple4 &inner) const
 {
 	xlat_view embedded;
-	xlat_reason why = xlat_parse_inner(packet.data, &packet.view, &embedded);
-	if (!why)
-		why = xlat_check_inner(&embedded);
+	xlat_reason why = open_inner(packet, embedded, inner);
 	if (why)
 		return why;
-	keep_ports(inner, embedded);
 	const Stateless &stateless = config_->stateless;
 	return stateless.to4(xlat_src6(packet.data, &embedded), inner.src) &&
 			       stateless.to4(xlat_dst6(packet.data, &embedded), inner.dst) ?
@@ -59,12 +78,9 @@ xlat_reason Worker::inner64(const Packet &packet, xlat_tuple4 &inner) const
 xlat_reason Worker::inner46(const Packet &packet, xlat_tuple6 &to, xlat_tuple6 &inner) const
 {
 	xlat_view embedded;
-	xlat_reason why = xlat_parse_inner(packet.data, &packet.view, &embedded);
-	if (!why)
-		why = xlat_check_inner(&embedded);
+	xlat_reason why = open_inner(packet, embedded, inner);
 	if (why)
 		return why;
-	keep_ports(inner, embedded);
 	const Stateless &stateless = config_->stateless;
 	xlat_ip4 sender = xlat_src4(packet.data, &packet.view);
 	xlat_ip4 far = xlat_dst4(packet.data, &embedded);
@@ -92,6 +108,7 @@ bool Worker::stateless6(Packet &packet)
 	bool mapped = stateless.to4(source, to.src);
 	if (!mapped && !error)
 		return false;
+	claim();
 	xlat_reason why = XLAT_OK;
 	if (xlat_is_illegal6(&source) || (mapped && xlat_is_illegal4(to.src)))
 		why = XLAT_ILLEGAL_SOURCE;
@@ -105,7 +122,7 @@ bool Worker::stateless6(Packet &packet)
 	else if (error)
 		why = inner64(packet, inner);
 	if (XLAT_UNLIKELY(why)) {
-		refuse(packet, why);
+		refuse_stateless(packet, why);
 		return true;
 	}
 	if (!mapped)
@@ -132,9 +149,8 @@ void Worker::forward4(Packet &packet, const xlat_tuple4 &to, const xlat_tuple4 &
 		params.hop_adjust = 0;
 	xlat_reason why = xlat_plan64(packet.data, &packet.view, &to, &inner, &params, &edit);
 	if (XLAT_UNLIKELY(why))
-		return refuse(packet, why);
-	counters_.packets64.add(segments);
-	counters_.bytes64.add(bytes);
+		return refuse_stateless(packet, why);
+	counters_.stateless.add64(segments, bytes);
 	clients_->count(host, Direction::OUT, segments, bytes);
 	if (XLAT_UNLIKELY(again))
 		return hairpin(packet, edit);
@@ -158,6 +174,7 @@ bool Worker::stateless4(Packet &packet)
 	bool mapped = stateless.to6(source, error || !packet.turned, to.src);
 	if (!mapped && !error)
 		return false;
+	claim();
 	xlat_reason why = XLAT_OK;
 	if (xlat_is_illegal4(source))
 		why = XLAT_ILLEGAL_SOURCE;
@@ -171,7 +188,7 @@ bool Worker::stateless4(Packet &packet)
 	if (!why && (!mapped || forbidden(to.src, source)) && !source6(to.dst, to.src))
 		why = XLAT_ILLEGAL_SOURCE;
 	if (XLAT_UNLIKELY(why)) {
-		refuse(packet, why);
+		refuse_stateless(packet, why);
 		return true;
 	}
 	keep_ports(to, view);
@@ -191,10 +208,9 @@ void Worker::forward6(Packet &packet, const xlat_tuple6 &to, const xlat_tuple6 &
 		return;
 	}
 	if (XLAT_UNLIKELY(why))
-		return refuse(packet, why);
+		return refuse_stateless(packet, why);
 	uint32_t segments = packet.segments(), bytes = packet.wire_bytes();
-	counters_.packets46.add(segments);
-	counters_.bytes46.add(bytes);
+	counters_.stateless.add46(segments, bytes);
 	clients_->count(to_ip6(to.dst), Direction::IN, segments, bytes);
 	VnetHeader vnet = vnet_after(packet, edit);
 	uint8_t *start = xlat_apply(packet.data, &edit);

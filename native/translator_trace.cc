@@ -16,8 +16,23 @@ xlat_ip6 as_ip6(const uint8_t *bytes)
 	return out;
 }
 
+Ip6 as_ip6(const xlat_ip6 &from)
+{
+	Ip6 out;
+	std::memcpy(out.bytes, from.b, 16);
+	return out;
+}
+
+/* The IPv4 host that an IPv6 address stands for, without state or with it. */
+bool stands_for(const TranslatorConfig &config, const uint8_t *six, xlat_ip4 &four)
+{
+	xlat_ip6 address = as_ip6(six);
+	return config.stateless.to4(address, four) || find_prefix(config.session, address, four);
+}
+
 /* An IPv4 host is also known by its address under a prefix, and the other way round. */
-bool holds(const TraceEnd &end, const SessionConfig &config, uint8_t family, const uint8_t *address)
+bool holds(const TraceEnd &end, const TranslatorConfig &config, uint8_t family,
+	   const uint8_t *address)
 {
 	xlat_ip4 inside;
 	if (family == 6) {
@@ -25,7 +40,7 @@ bool holds(const TraceEnd &end, const SessionConfig &config, uint8_t family, con
 		std::memcpy(six.bytes, address, 16);
 		if (end.six)
 			return contains(*end.six, six);
-		return find_prefix(config, as_ip6(address), inside) &&
+		return stands_for(config, address, inside) &&
 		       contains(*end.four, xlat_ip4_host(inside));
 	}
 	if (family != 4)
@@ -33,12 +48,15 @@ bool holds(const TraceEnd &end, const SessionConfig &config, uint8_t family, con
 	uint32_t host = xlat_get32(address);
 	if (end.four)
 		return contains(*end.four, host);
-	return end.six->length == 128 &&
-	       find_prefix(config, as_ip6(end.six->address.bytes), inside) &&
+	xlat_ip6 outside;
+	if (config.stateless.to6(xlat_ip4_of(host), true, outside) &&
+	    contains(*end.six, as_ip6(outside)))
+		return true;
+	return end.six->length == 128 && stands_for(config, end.six->address.bytes, inside) &&
 	       xlat_ip4_host(inside) == host;
 }
 
-bool is_end(const TraceEnd &end, const SessionConfig &config, const PacketSummary &in,
+bool is_end(const TraceEnd &end, const TranslatorConfig &config, const PacketSummary &in,
 	    const uint8_t *in_address, const PacketSummary &out, const uint8_t *out_address)
 {
 	if (!end.six && !end.four)
@@ -54,7 +72,7 @@ bool is_protocol(const TraceFilter &filter, uint8_t protocol)
 	return *filter.protocol == Protocol::ICMP && protocol == XLAT_PROTO_ICMP6;
 }
 
-bool wants(const TraceFilter &filter, const SessionConfig &config, const TracedPacket &packet)
+bool wants(const TraceFilter &filter, const TranslatorConfig &config, const TracedPacket &packet)
 {
 	const PacketSummary &in = packet.in, &out = packet.out;
 	return is_protocol(filter, in.protocol) &&
@@ -122,7 +140,7 @@ bool Tracer::read(uint32_t number, std::vector<TracedPacket> &packets, uint64_t 
 	return true;
 }
 
-void Tracer::offer(const SessionConfig &config, const TracedPacket &packet)
+void Tracer::offer(const TranslatorConfig &config, const TracedPacket &packet)
 {
 	std::lock_guard guard(lock_);
 	for (Trace &trace : traces_) {

@@ -37,6 +37,7 @@ struct TracedPacket {
 	PacketSummary in;
 	bool admitted = false; /* it is of a session or a binding, as below */
 	bool fresh = false;
+	bool stateless = false; /* it went by its addresses alone, at least in one half of a hairpin */
 	State state = State::CLOSED;
 	xlat_reason why = XLAT_OK;
 	bool answered = false; /* by an ICMP error of ours */
@@ -61,7 +62,7 @@ public:
 	bool read(uint32_t number, std::vector<TracedPacket> &packets, uint64_t &missed);
 
 	/* A packet whose way is over. */
-	void offer(const SessionConfig &config, const TracedPacket &packet);
+	void offer(const TranslatorConfig &config, const TracedPacket &packet);
 
 private:
 	struct Trace {

@@ -114,6 +114,8 @@ private:
 	/* translator_stateless.cc: false when the packet is not for it */
 	bool stateless6(Packet &packet);
 	bool stateless4(Packet &packet);
+	void claim();
+	void refuse_stateless(const Packet &packet, xlat_reason why);
 	xlat_reason inner64(const Packet &packet, xlat_tuple4 &inner) const;
 	xlat_reason inner46(const Packet &packet, xlat_tuple6 &to, xlat_tuple6 &inner) const;
 	void forward4(Packet &packet, const xlat_tuple4 &to, const xlat_tuple4 &inner);
@@ -231,6 +233,13 @@ inline xlat_tuple6 outward6(const Tuple6 &six, bool icmp)
 inline uint16_t inward_delta(const Verdict &verdict)
 {
 	return verdict.delta ? static_cast<uint16_t>(~verdict.delta) : uint16_t{0};
+}
+
+/* The packet inside an ICMP error. */
+inline xlat_reason view_inner(const Packet &packet, xlat_view &embedded)
+{
+	xlat_reason why = xlat_parse_inner(packet.data, &packet.view, &embedded);
+	return why ? why : xlat_check_inner(&embedded);
 }
 
 inline bool is_icmp(const xlat_view &view)

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs'
 import type { Config } from './config/schema.ts'
 import type { Host } from './feature.ts'
 import type { Service } from './service.ts'
-import type { Dataplane } from './system/dataplane.ts'
+import type { Dataplane, DataplaneStatus, Traffic } from './system/dataplane.ts'
 
 export interface InterfaceStatus {
   readonly name: string
@@ -15,6 +15,15 @@ export interface InterfaceStatus {
   readonly addresses: readonly string[]
 }
 
+export interface SiitStatus extends Traffic {
+  readonly device: string
+  readonly datapath: string
+  /** Where IPv4 hosts appear; null when only mapped hosts meet. */
+  readonly prefix: string | null
+  /** How many explicit address mappings there are. */
+  readonly mappings: number
+}
+
 export interface Status {
   readonly version: string
   readonly instance: string
@@ -22,7 +31,8 @@ export interface Status {
   readonly uptime: number
   readonly configHash: string
   readonly interfaces: readonly InterfaceStatus[]
-  readonly nat64: ReturnType<Dataplane['status']> | null
+  readonly nat64: Omit<DataplaneStatus, 'siit'> | null
+  readonly siit: SiitStatus | null
   readonly clients: ReturnType<Dataplane['clients']>
   readonly dns64: unknown
   readonly advertise: unknown
@@ -63,6 +73,21 @@ function interfacesOf(config: Config, host: Host): InterfaceStatus[] {
   })
 }
 
+/** Each way of translation that is configured, of the one data plane. */
+export function translators(
+  { nat64, siit }: Config,
+  dataplane: Pick<Dataplane, 'status'> | undefined,
+): Pick<Status, 'nat64' | 'siit'> {
+  if (!dataplane) return { nat64: null, siit: null }
+  const { siit: stateless, ...stateful } = dataplane.status()
+  const { device, datapath } = stateful
+  const addresses = siit && { prefix: siit.prefix ?? null, mappings: siit.map.length }
+  return {
+    nat64: nat64 ? stateful : null,
+    siit: addresses ? { device, datapath, ...addresses, ...stateless } : null,
+  }
+}
+
 export function describe({ instance, uptime, config, host, dataplane, services, warnings }: Facts): Status {
   const links = interfacesOf(config, host)
   const running = (name: string) => services.find((service) => service.name === name)?.status() ?? null
@@ -72,7 +97,7 @@ export function describe({ instance, uptime, config, host, dataplane, services, 
     uptime,
     configHash: configHash(config),
     interfaces: links,
-    nat64: dataplane?.status() ?? null,
+    ...translators(config, dataplane),
     clients: dataplane?.clients(config.accounting.top) ?? [],
     dns64: running('dns64'),
     advertise: running('advertise'),

@@ -3,7 +3,8 @@
 import type { BindingLogStats } from '../binding-log.ts'
 import type { ConfigStore } from '../config/store.ts'
 import type { Dns64Stats } from '../dns64/stats.ts'
-import type { ClientCounter, DataplaneStatus, DropCounter } from '../system/dataplane.ts'
+import { type Status, translators } from '../status.ts'
+import type { ClientCounter, DropCounter, Traffic } from '../system/dataplane.ts'
 import type { Gateway } from './gateway.ts'
 
 export const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
@@ -11,11 +12,13 @@ export const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
 type Labels = Readonly<Record<string, string>>
 type Sample = readonly [labels: Labels, value: number]
 
-interface Source {
+type Nat64 = NonNullable<Status['nat64']>
+type Siit = NonNullable<Status['siit']>
+
+interface Source extends Pick<Status, 'nat64' | 'siit'> {
   readonly version: string
   readonly pending: boolean
   readonly prefixes: readonly string[]
-  readonly dataplane: DataplaneStatus | undefined
   readonly drops: readonly DropCounter[]
   readonly clients: readonly ClientCounter[]
   readonly dns64: Dns64Stats | undefined
@@ -30,23 +33,31 @@ interface Metric {
 }
 
 const plane =
-  (read: (status: DataplaneStatus) => number) =>
-  (source: Source): Sample[] =>
-    source.dataplane ? [[{}, read(source.dataplane)]] : []
+  (read: (status: Nat64) => number) =>
+  ({ nat64 }: Source): Sample[] =>
+    nat64 ? [[{}, read(nat64)]] : []
+
+const stateless =
+  (read: (status: Siit) => number) =>
+  ({ siit }: Source): Sample[] =>
+    siit ? [[{}, read(siit)]] : []
 
 const pools =
-  (read: (pool: DataplaneStatus['pools'][number]) => number) =>
+  (read: (pool: Nat64['pools'][number]) => number) =>
   (source: Source): Sample[] =>
-    (source.dataplane?.pools ?? []).map((pool) => [{ pool: pool.addresses.join(',') }, read(pool)])
+    (source.nat64?.pools ?? []).map((pool) => [{ pool: pool.addresses.join(',') }, read(pool)])
 
 const directions =
-  (out: (status: DataplaneStatus) => number, back: (status: DataplaneStatus) => number) => (source: Source) =>
-    source.dataplane
-      ? ([
-          [{ direction: '6to4' }, out(source.dataplane)],
-          [{ direction: '4to6' }, back(source.dataplane)],
-        ] as const)
-      : []
+  (of: 'nat64' | 'siit', unit: 'packets' | 'bytes') =>
+  ({ [of]: moved }: Source): Sample[] =>
+    moved ? byDirection(moved, unit) : []
+
+function byDirection(moved: Traffic, unit: 'packets' | 'bytes'): Sample[] {
+  return [
+    [{ direction: '6to4' }, moved[`${unit}64`]],
+    [{ direction: '4to6' }, moved[`${unit}46`]],
+  ]
+}
 
 const clients = (unit: 'packets' | 'bytes') => (source: Source) =>
   source.clients.flatMap(
@@ -114,20 +125,44 @@ export const METRICS: readonly Metric[] = [
   {
     name: 'sixgate_nat64_packets_total',
     type: 'counter',
-    help: 'Translated packets.',
-    samples: directions(
-      (s) => s.packets64,
-      (s) => s.packets46,
-    ),
+    help: 'Packets that NAT64 translated.',
+    samples: directions('nat64', 'packets'),
   },
   {
     name: 'sixgate_nat64_bytes_total',
     type: 'counter',
-    help: 'Translated bytes.',
-    samples: directions(
-      (s) => s.bytes64,
-      (s) => s.bytes46,
-    ),
+    help: 'Bytes that NAT64 translated.',
+    samples: directions('nat64', 'bytes'),
+  },
+  {
+    name: 'sixgate_siit_prefix_info',
+    type: 'gauge',
+    help: 'Prefix of stateless translation in the label, value 1.',
+    samples: ({ siit }) => (siit?.prefix ? [[{ prefix: siit.prefix }, 1]] : []),
+  },
+  {
+    name: 'sixgate_siit_mappings',
+    type: 'gauge',
+    help: 'Explicit address mappings.',
+    samples: stateless((s) => s.mappings),
+  },
+  {
+    name: 'sixgate_siit_packets_total',
+    type: 'counter',
+    help: 'Packets translated without a session.',
+    samples: directions('siit', 'packets'),
+  },
+  {
+    name: 'sixgate_siit_bytes_total',
+    type: 'counter',
+    help: 'Bytes translated without a session.',
+    samples: directions('siit', 'bytes'),
+  },
+  {
+    name: 'sixgate_siit_dropped_packets_total',
+    type: 'counter',
+    help: 'Packets that stateless translation refused; by reason among those above.',
+    samples: stateless((s) => s.dropped),
   },
   {
     name: 'sixgate_dropped_packets_total',
@@ -322,7 +357,7 @@ function sourceOf({ gateway, store, version }: { gateway: Gateway; store: Config
     version,
     pending: store.pending !== undefined,
     prefixes: config.nat64?.prefixes ?? [],
-    dataplane: dataplane?.status(),
+    ...translators(config, dataplane),
     drops: dataplane?.drops() ?? [],
     clients: dataplane?.clients(config.accounting.top) ?? [],
     dns64: dns64?.stats() as Dns64Stats | undefined,

@@ -124,6 +124,7 @@ export const TracedSchema = Type.Object({
     }),
     Type.Null(),
   ]),
+  stateless: Type.Boolean({ description: 'It went by its addresses alone (SIIT), and needs no session.' }),
   lost: Type.Union([
     Type.Object({ reason: Type.String(), sentence: Type.String(), rfc: Type.String(), step: StepSchema }),
     Type.Null(),
@@ -191,21 +192,39 @@ export const ConfigStateSchema = Type.Object(
   { description: 'The running configuration and the change that waits for confirmation.' },
 )
 
+const device = {
+  device: Type.String({ description: 'The TUN device.' }),
+  datapath: Type.String({ description: 'How packets are moved.' }),
+}
+
+const moved = {
+  packets64: count('Packets from IPv6 to IPv4.'),
+  bytes64: count('Bytes from IPv6 to IPv4.'),
+  packets46: count('Packets from IPv4 to IPv6.'),
+  bytes46: count('Bytes from IPv4 to IPv6.'),
+  dropped: count('Packets lost.'),
+}
+
+const SiitSchema = Type.Object(
+  {
+    ...device,
+    prefix: Type.Union([Type.String(), Type.Null()], { description: 'Where IPv4 hosts appear, if anywhere.' }),
+    mappings: count('Explicit address mappings.'),
+    ...moved,
+  },
+  { description: 'Stateless translation.' },
+)
+
 const PlaneSchema = Type.Object(
   {
-    device: Type.String(),
-    datapath: Type.String(),
+    ...device,
     threads: count('Packet threads.'),
     adopted: count('Sessions taken over at start.'),
     adoption: Type.String({ description: 'Why none were taken over, when none were.' }),
     sessions: count('Sessions.'),
     bindings: count('Bindings (BIB entries).'),
     maxSessions: count('Capacity of the session table.'),
-    packets64: count('Packets from IPv6 to IPv4.'),
-    bytes64: count('Bytes from IPv6 to IPv4.'),
-    packets46: count('Packets from IPv4 to IPv6.'),
-    bytes46: count('Bytes from IPv4 to IPv6.'),
-    dropped: count('Packets lost.'),
+    ...moved,
     pools: Type.Array(
       Type.Object({
         addresses: Type.Array(Type.String()),
@@ -232,6 +251,7 @@ export const StatusSchema = Type.Object(
       }),
     ),
     nat64: Type.Union([PlaneSchema, Type.Null()]),
+    siit: Type.Union([SiitSchema, Type.Null()]),
     clients: ClientsSchema.properties.clients,
     dns64: Type.Unknown({ description: 'Counters of DNS64, as at /api/v1/dns64; null when it does not run.' }),
     advertise: Type.Unknown({ description: 'Router advertisements; null when there are none.' }),

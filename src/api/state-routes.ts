@@ -132,8 +132,9 @@ function fullStatus({ gateway, store, version, endpoints }: RouteContext) {
 
 /** Every part that is configured must be there. */
 function failures(gateway: Gateway): string[] {
-  const parts: [keyof Config & ('nat64' | 'dns64'), unknown][] = [
+  const parts: [keyof Config & ('nat64' | 'siit' | 'dns64'), unknown][] = [
     ['nat64', gateway.dataplane],
+    ['siit', gateway.dataplane],
     ['dns64', gateway.dns64],
   ]
   return parts.filter(([name, part]) => gateway.config[name] && !part).map(([name]) => `${name} does not run`)

@@ -7,7 +7,8 @@ import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { type Lab, openLab, type Visit, ZONE } from '../../test/lab/topology.ts'
 import { GatewayError } from '../errors.ts'
-import type { DataplaneStatus, SessionInfo } from '../system/dataplane.ts'
+import type { Status } from '../status.ts'
+import type { SessionInfo } from '../system/dataplane.ts'
 import { bytes, DONE, type Io } from './io.ts'
 import { parse } from './options.ts'
 
@@ -78,7 +79,7 @@ function describe(io: Io, paint: Paint, lab: Lab, { addresses, page, session }: 
   io.out('')
 }
 
-function statusLine(started: number, { sessions, bindings, ...status }: DataplaneStatus): string {
+function statusLine(started: number, { sessions, bindings, ...status }: NonNullable<Status['nat64']>): string {
   const seconds = Math.floor((Date.now() - started) / 1000)
   const time = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`
   const way = (packets: number, size: number) => `${packets} packets, ${bytes(size)}`

@@ -14,10 +14,14 @@ export function wayLines(packet: TracedPacket, dry = false): string[] {
   return [head, ...stepLines(packet, dry).map(([step, text]) => `  ${step}: ${text}`)]
 }
 
-function stepLines({ session, lost, answered, sent, binding, out }: TracedPacket, dry: boolean): [string, string][] {
+function stepLines(
+  { session, stateless, lost, answered, sent, binding, out }: TracedPacket,
+  dry: boolean,
+): [string, string][] {
   const lines: [string, string][] = []
   if (session) lines.push(['session', session.fresh ? `new, ${session.state}` : session.state])
   if (binding) lines.push(['session', 'a new binding would be made; its port, 0 below, is not known before'])
+  if (stateless) lines.push(['session', 'needs none: both addresses translate statelessly'])
   if (out) lines.push(['translate', packetText(out)])
   if (lost) {
     const told = answered ? `; its sender ${dry ? 'would be' : 'was'} told by ICMP` : ''

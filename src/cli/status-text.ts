@@ -17,6 +17,7 @@ export function statusLines(status: Status): string[] {
     ),
     interfaces(status),
     nat64(status),
+    siit(status),
     clients(status),
     dns64(status.dns64 as Dns64 | null),
     status.advertise ? ['advertise', ...tree(status.advertise, '  ')] : [],
@@ -51,11 +52,23 @@ function nat64({ nat64 }: Status): string[] {
   const pools = nat64.pools.map((pool) => [pool.addresses.join(', '), pool.portsUsed, pool.portsTotal])
   return [
     `nat64 on ${printable(nat64.device)}: ${nat64.sessions} of ${nat64.maxSessions} sessions, ${nat64.bindings} bindings`,
-    `  IPv6 to IPv4 ${nat64.packets64} packets, ${bytes(nat64.bytes64)}`,
-    `  IPv4 to IPv6 ${nat64.packets46} packets, ${bytes(nat64.bytes46)}`,
-    `  lost ${nat64.dropped} packets (\`sixgate show drops\` says why)`,
+    ...traffic(nat64),
     ...adopted(nat64),
     ...table(['pool', 'ports used', 'ports'], pools).map((line) => `  ${line}`),
+  ]
+}
+
+function siit({ siit }: Status): string[] {
+  if (!siit) return []
+  const under = siit.prefix === null ? 'no prefix' : `IPv4 under ${siit.prefix}`
+  return [`siit on ${siit.device}: ${under}, ${siit.mappings} mappings`, ...traffic(siit)].map(printable)
+}
+
+function traffic(moved: NonNullable<Status['siit' | 'nat64']>): string[] {
+  return [
+    `  IPv6 to IPv4 ${moved.packets64} packets, ${bytes(moved.bytes64)}`,
+    `  IPv4 to IPv6 ${moved.packets46} packets, ${bytes(moved.bytes46)}`,
+    `  lost ${moved.dropped} packets (\`sixgate show drops\` says why)`,
   ]
 }
 

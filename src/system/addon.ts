@@ -51,7 +51,7 @@ type NativeLost = NativePacket & { readonly time: number; readonly step: LostPac
 type NativeDrop = Omit<DropCounter, 'last'> & { readonly last: readonly NativeLost[] }
 
 type NativeTraced = NativePacket &
-  Pick<TracedPacket, 'session' | 'lost' | 'answered' | 'sent' | 'binding'> & {
+  Pick<TracedPacket, 'session' | 'stateless' | 'lost' | 'answered' | 'sent' | 'binding'> & {
     readonly time: number
     readonly out: NativePacket | null
   }
@@ -88,8 +88,8 @@ function dropCounter(drop: NativeDrop): DropCounter {
 }
 
 function tracedPacket(traced: NativeTraced): TracedPacket {
-  const { time, session, lost, answered, sent, binding, out } = traced
-  const way = { session, lost, answered, sent, binding, out: out && packetInfo(out) }
+  const { time, session, stateless, lost, answered, sent, binding, out } = traced
+  const way = { session, stateless, lost, answered, sent, binding, out: out && packetInfo(out) }
   return { time: iso(time), ...packetInfo(traced), ...way }
 }
 

@@ -146,6 +146,8 @@ export interface TracedPacket extends PacketInfo {
   readonly time: string
   /** Of the session it belongs to; null when it did not come so far, or belongs to none. */
   readonly session: { readonly state: string; readonly fresh: boolean } | null
+  /** It went by its addresses alone (SIIT), and needs no session. */
+  readonly stateless: boolean
   /** Why it went no further. */
   readonly lost: {
     readonly reason: string
@@ -168,7 +170,18 @@ export interface TraceBatch {
   readonly missed: number
 }
 
-export interface DataplaneStatus {
+/** Packets and bytes that went through, and packets that were lost. */
+export interface Traffic {
+  /** From IPv6 to IPv4. */
+  readonly packets64: number
+  readonly bytes64: number
+  readonly packets46: number
+  readonly bytes46: number
+  readonly dropped: number
+}
+
+/** The traffic is NAT64's; lost packets that were nobody's are counted there too. */
+export interface DataplaneStatus extends Traffic {
   readonly device: string
   readonly datapath: 'tun'
   readonly threads: number
@@ -179,11 +192,8 @@ export interface DataplaneStatus {
   readonly sessions: number
   readonly bindings: number
   readonly maxSessions: number
-  readonly packets64: number
-  readonly bytes64: number
-  readonly packets46: number
-  readonly bytes46: number
-  readonly dropped: number
+  /** What went without a session, and was lost there. */
+  readonly siit: Traffic
   readonly pools: readonly {
     readonly addresses: readonly string[]
     readonly portsUsed: number

@@ -15,6 +15,7 @@ import type { Status } from '../../src/daemon.ts'
 import type { Dns64Stats } from '../../src/dns64/stats.ts'
 import type { Fault } from '../../src/errors.ts'
 import { type Log, silentLog } from '../../src/log.ts'
+import { translators } from '../../src/status.ts'
 import type {
   BindingInfo,
   DataplaneStatus,
@@ -67,6 +68,7 @@ const PLANE: DataplaneStatus = {
   packets46: 3,
   bytes46: 4000,
   dropped: 7,
+  siit: { packets64: 5, bytes64: 500, packets46: 6, bytes46: 6000, dropped: 2 },
   pools: [{ addresses: ['198.51.100.64/28'], portsUsed: 1, portsTotal: 1_032_192 }],
 }
 
@@ -114,6 +116,7 @@ export const TRACED: readonly TracedPacket[] = [
     protocol: 'tcp',
     length: 60,
     session: { state: 'V6_INIT', fresh: true },
+    stateless: false,
     lost: null,
     answered: false,
     sent: 1,
@@ -128,6 +131,7 @@ export const TRACED: readonly TracedPacket[] = [
     protocol: 'tcp',
     length: 60,
     session: null,
+    stateless: false,
     lost: { reason: 'NO_PORT', sentence: 'no free port', rfc: 'RFC 6146 3.5.1.1', step: 'session' },
     answered: true,
     sent: 0,
@@ -214,7 +218,7 @@ export class FakeGateway implements Gateway {
       uptime: 5,
       configHash: '0',
       interfaces: [{ name: 'lan0', role: 'inside', state: 'up', mtu: 1500, addresses: ['2001:db8:1::1/64'] }],
-      nat64: PLANE,
+      ...translators(this.config, this.dataplane),
       clients: this.dataplane.clients(20),
       dns64: DNS64,
       advertise: null,
@@ -258,6 +262,9 @@ api:
     - { name: graphs, role: viewer, sha256: ${hash(VIEWER)} }
 ${extra}`
 }
+
+/** Stateless translation, for configText's `extra`. */
+export const SIIT = 'siit: { prefix: "2001:db8:100::/40", map: [{ ipv6: "2001:db8:2::1", ipv4: 203.0.113.1 }] }\n'
 
 export interface Stage {
   readonly directory: string

@@ -14,7 +14,7 @@ import { bytes, errorLines, printable, table } from '../../src/cli/io.ts'
 import { diffLines, hunks } from '../../src/cli/line-diff.ts'
 import { GatewayError } from '../../src/errors.ts'
 import { createLog, setLevel } from '../../src/log.ts'
-import { ask, configText, freePort, type Stage, setUp, TRACED } from './api-fake.ts'
+import { ask, configText, freePort, SIIT, type Stage, setUp, TRACED } from './api-fake.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 
@@ -177,7 +177,7 @@ describe('commands to the daemon', () => {
   let stage: Stage
   let text: string
   beforeAll(async () => {
-    text = configText([`[::1]:${await freePort()}`])
+    text = configText([`[::1]:${await freePort()}`], SIIT)
     stage = await setUp(text)
   })
   afterAll(() => stage.close())
@@ -211,6 +211,8 @@ describe('commands to the daemon', () => {
       /^lan0 +inside +up +1500 +2001:db8:1::1\/64$/m,
       /^nat64 on sixgate0: 1 of 1048576 sessions, 1 bindings$/m,
       /^ {2}198\.51\.100\.64\/28 +1 +1032192$/m,
+      /^siit on sixgate0: IPv4 under 2001:db8:100::\/40, 1 mappings$/m,
+      /^ {2}IPv6 to IPv4 5 packets, 500 B\n {2}IPv4 to IPv6 6 packets, 5\.9 KiB\n {2}lost 2 packets/m,
       /^2001:db8:1::5 +4 +400 B +3 +3\.9 KiB$/m,
       /^ {2}192\.0\.2\.53:53 +down +0 +0 +0\.0 ms$/m,
     ])

@@ -35,6 +35,13 @@ const SIIT = {
 }
 const data = Buffer.from('stateless translation')
 
+/** Without a checksum. */
+const bare = () => {
+  const packet = udp(IN, { from: 5000, to: 7 }, data)
+  packet.writeUInt16BE(0, 26)
+  return packet
+}
+
 describe.skipIf(reason)(`Packets without a session${reason ? ` SKIP: ${reason}` : ''}`, () => {
   let bench: Bench
   let owner: Owner
@@ -112,11 +119,6 @@ describe.skipIf(reason)(`Packets without a session${reason ? ` SKIP: ${reason}` 
   })
 
   it('without a UDP checksum are lost, or get one when told to', async () => {
-    const bare = () => {
-      const packet = udp(IN, { from: 5000, to: 7 }, data)
-      packet.writeUInt16BE(0, 26)
-      return packet
-    }
     expect(await lost(bare())).toEqual(['UDP_CHECKSUM_ZERO'])
     await configure({ siit: { ...SIIT, amendUdpChecksumZero: true } })
     expect(isSound(await exchange(bare()))).toBe(true)
@@ -260,6 +262,83 @@ describe.skipIf(reason)(`Packets without a session${reason ? ` SKIP: ${reason}` 
       const packet = udp({ source: '64:ff9b::203.0.113.80', destination: '2001:db8:cccc::8' }, { from: 5, to: 7 }, data)
       expect((await foresee(packet)).out).toMatchObject({ source: '203.0.113.80:5', destination: '192.0.2.24:7' })
     })
+  })
+
+  it('are followed by a trace in both directions and around a hairpin, and need no session', async () => {
+    const trace: number = await owner.order('call', plane, 'openTrace', { from: HOST4 })
+    const read = async (count: number) => {
+      const seen: TracedPacket[] = []
+      while (seen.length < count) seen.push(...(await owner.order('call', plane, 'readTrace', trace)).packets)
+      return seen
+    }
+    try {
+      await exchange(udp(OUT, { from: 7, to: 5000 }, data))
+      await exchange(udp({ ...OUT, destination: '2001:db8:1cb:71:6::' }, { from: 7, to: 5001 }, data))
+      await exchange(udp(IN, { from: 5000, to: 7 }, data))
+      await lost(udp({ ...OUT, destination: '2001:db8:17f:0:1::' }, { from: 7, to: 5002 }, data))
+      const way = { session: null, stateless: true }
+      expect(await read(3)).toEqual([
+        expect.objectContaining({
+          ...way,
+          source: `[${HOST6}]:7`,
+          lost: null,
+          out: expect.objectContaining({ source: `${HOST4}:7`, destination: `${PEER4}:5000` }),
+        }),
+        expect.objectContaining({
+          ...way,
+          lost: null,
+          out: expect.objectContaining({
+            source: '[2001:db8:1cb:71:5::]:7',
+            destination: '[2001:db8:1:0:1::6]:5001',
+          }),
+        }),
+        expect.objectContaining({
+          ...way,
+          lost: expect.objectContaining({ reason: 'ILLEGAL_DESTINATION', step: 'policy' }),
+          out: null,
+        }),
+      ])
+    } finally {
+      await owner.order('call', plane, 'closeTrace', trace)
+    }
+  })
+
+  it('are foreseen without being sent, in both directions and around a hairpin', async () => {
+    const foresee = (packet: Buffer): Promise<TracedPacket> => owner.order('foresee', plane, packet.toString('hex'))
+    const counters = async () => (await owner.order('call', plane, 'status')).siit
+    const before = await counters()
+    const way = { session: null, stateless: true, lost: null, sent: 1, binding: false }
+    expect(await foresee(udp(IN, { from: 5000, to: 7 }, data))).toMatchObject({
+      ...way,
+      out: { direction: '6to4', source: '[2001:db8:1c0:2:50::]:5000', destination: `[${HOST6}]:7` },
+    })
+    expect(await foresee(tcp(OUT, { from: 7, to: 5000 }, 'A', data))).toMatchObject({
+      ...way,
+      out: { direction: '4to6', source: `${HOST4}:7`, destination: `${PEER4}:5000`, protocol: 'tcp' },
+    })
+    expect(await foresee(udp({ ...OUT, destination: '2001:db8:1cb:71:6::' }, { from: 7, to: 9 }, data))).toMatchObject({
+      ...way,
+      out: { direction: '6to4', destination: '[2001:db8:1:0:1::6]:9' },
+    })
+    expect(await foresee(bare())).toMatchObject({ stateless: true, lost: { reason: 'UDP_CHECKSUM_ZERO' }, sent: 0 })
+    expect(await counters()).toEqual(before)
+  })
+
+  it('are counted apart from those with a session, and so are the lost ones', async () => {
+    const status = () => owner.order('call', plane, 'status')
+    const before = await status()
+    await exchange(udp(IN, { from: 5000, to: 7 }, data))
+    await exchange(udp(OUT, { from: 7, to: 5000 }, data))
+    await exchange(udp(OUT, { from: 7, to: 5001 }, data))
+    await lost(bare())
+    await exchange(udp({ source: HOST6, destination: '64:ff9b::192.0.2.80' }, { from: 1, to: 7 }, data))
+    const after = await status()
+    const grown = (of: (one: typeof after) => number) => of(after) - of(before)
+    expect([grown((one) => one.siit.packets46), grown((one) => one.siit.bytes46)]).toEqual([1, 28 + data.length])
+    expect([grown((one) => one.siit.packets64), grown((one) => one.packets64), grown((one) => one.packets46)]).toEqual([
+      2, 1, 0,
+    ])
+    expect(grown((one) => one.siit.dropped)).toBe(1)
   })
 
   it('may not be sent in the name of a pool', async () => {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { METRICS, renderMetrics } from '../../src/api/metrics.ts'
-import { ask, configText, freePort, type Stage, setUp } from './api-fake.ts'
+import { ask, configText, freePort, SIIT, type Stage, setUp } from './api-fake.ts'
 
 interface Family {
   readonly type: string
@@ -55,7 +55,7 @@ function parseLabels(text: string): Record<string, string> {
 let stage: Stage
 
 beforeAll(async () => {
-  stage = await setUp(configText([`[::1]:${await freePort()}`]))
+  stage = await setUp(configText([`[::1]:${await freePort()}`], SIIT))
 })
 
 afterAll(() => stage.close())
@@ -79,6 +79,16 @@ describe('metrics', () => {
     const samples = (name: string) => families.get(name)?.samples
     expect(samples('sixgate_pool_ports_used')).toEqual([{ labels: { pool: '198.51.100.64/28' }, value: 1 }])
     expect(samples('sixgate_nat64_prefix_info')).toEqual([{ labels: { prefix: '64:ff9b::/96' }, value: 1 }])
+    expect(samples('sixgate_nat64_packets_total')).toEqual([
+      { labels: { direction: '6to4' }, value: 4 },
+      { labels: { direction: '4to6' }, value: 3 },
+    ])
+    expect(samples('sixgate_siit_bytes_total')).toEqual([
+      { labels: { direction: '6to4' }, value: 500 },
+      { labels: { direction: '4to6' }, value: 6000 },
+    ])
+    expect(samples('sixgate_siit_prefix_info')).toEqual([{ labels: { prefix: '2001:db8:100::/40' }, value: 1 }])
+    expect(samples('sixgate_siit_mappings')?.[0]?.value).toBe(1)
     expect(samples('sixgate_dropped_packets_total')).toEqual([{ labels: { reason: 'HOP_LIMIT' }, value: 7 }])
     expect(samples('sixgate_client_bytes_total')).toEqual([
       { labels: { client: '2001:db8:1::5', direction: '6to4' }, value: 400 },
@@ -110,7 +120,7 @@ describe('metrics', () => {
       dns64: undefined,
     }
     const names = [...parse(renderMetrics({ gateway, store: stage.store, version: '1' })).keys()]
-    expect(names.filter((name) => /dns64|pool|sessions/.test(name))).toEqual([])
+    expect(names.filter((name) => /dns64|pool|sessions|siit/.test(name))).toEqual([])
     expect(names).toContain('sixgate_config_pending')
   })
 })
