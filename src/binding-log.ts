@@ -3,13 +3,17 @@
  * The log of bindings: who had which outside address and port, and when (RFC 6888 section 4, RFC 8158). The packet
  * threads note events in a ring; they are fetched here in batches and handed to every target.
  */
+import { Collector } from './binding-log/collector.ts'
 import { JsonFile } from './binding-log/json-file.ts'
 import { RECORD_SIZE } from './binding-log/record.ts'
 import type { Target, TargetStats } from './binding-log/target.ts'
+import { tcp, udp } from './binding-log/transport.ts'
 import type { Clock } from './clock.ts'
-import type { Config } from './config/schema.ts'
+import type { CollectorConfig, Config } from './config/schema.ts'
+import { parseDuration } from './config/units.ts'
 import { GatewayError } from './errors.ts'
 import type { Log } from './log.ts'
+import { parseEndpoint } from './net/address.ts'
 import type { Service } from './service.ts'
 import type { Dataplane } from './system/dataplane.ts'
 
@@ -65,17 +69,37 @@ export class BindingLogService implements Service {
     const opened: Target[] = []
     const targets = new Map<string, Target>()
     try {
-      for (const file of config.log.bindings?.files ?? []) {
-        const known = this.#targets.get(file)
-        const target = known ?? (await this.#openFile(file))
+      for (const [key, open] of this.#wanted(config)) {
+        const known = this.#targets.get(key)
+        const target = known ?? (await open())
         if (!known) opened.push(target)
-        targets.set(file, target)
+        targets.set(key, target)
       }
       return targets
     } catch (error) {
       for (const target of opened) await target.close()
       throw error
     }
+  }
+
+  #wanted({ log: { bindings } }: Config): readonly (readonly [string, () => Target | Promise<Target>])[] {
+    return [
+      ...(bindings?.files ?? []).map((file) => [file, () => this.#openFile(file)] as const),
+      ...(bindings?.collectors ?? []).map((one) => [JSON.stringify(one), () => this.#openCollector(one)] as const),
+    ]
+  }
+
+  #openCollector({ address, transport, observationDomain, templateRefresh, mtu }: CollectorConfig): Target {
+    const endpoint = parseEndpoint(address)
+    return new Collector({
+      name: `${transport} ${endpoint}`,
+      transport: transport === 'tcp' ? tcp(endpoint) : udp(endpoint, mtu),
+      reliable: transport === 'tcp',
+      domain: observationDomain,
+      refresh: parseDuration(templateRefresh) * 1000,
+      clock: this.#clock,
+      log: this.#log,
+    })
   }
 
   async #openFile(file: string): Promise<Target> {

@@ -177,12 +177,14 @@ function bindingLog({ log: { bindings }, nat64 }: Config, report: Report): void 
   if (!bindings) return
   const path = '/log/bindings'
   if (!nat64) report(path, 'is there, but no nat64 that makes bindings', 'Take it out, or add nat64.')
-  if (bindings.files.length === 0)
-    report(path, 'has nowhere to write', 'Add files: ["/var/log/sixgate/bindings.jsonl"].')
-  const seen = new Map<string, number>()
-  for (const [index, file] of bindings.files.entries()) {
-    const before = seen.get(file)
-    if (before === undefined) seen.set(file, index)
-    else report(`${path}/files/${index}`, `${file} stands already at ${path}/files/${before}`, 'Write each file once.')
+  if (bindings.files.length === 0 && bindings.collectors.length === 0)
+    report(path, 'has nowhere to write', 'Add files: ["/var/log/sixgate/bindings.jsonl"], or collectors.')
+  const collectors = bindings.collectors.map(({ transport, address }) => `${transport} ${address}`)
+  for (const [key, names] of Object.entries({ files: bindings.files, collectors })) {
+    for (const [index, name] of names.entries()) {
+      const before = names.indexOf(name)
+      if (before < index)
+        report(`${path}/${key}/${index}`, `${name} stands already at ${path}/${key}/${before}`, 'Write each once.')
+    }
   }
 }

@@ -333,6 +333,33 @@ const Accounting = defaulted(
   'Packets and bytes per client.',
 )
 
+const Collector = section(
+  {
+    address: text('endpoint', '`ADDRESS:PORT`; the usual port is 4739.'),
+    transport: Type.Enum(['tcp', 'udp'], {
+      default: 'tcp',
+      description: 'udp loses what the network loses. Neither is encrypted: use a network of your own or a tunnel.',
+    }),
+    observationDomain: Type.Integer({
+      default: 1,
+      minimum: 0,
+      maximum: 4_294_967_295,
+      description: 'By which the collector tells gateways behind one address apart.',
+    }),
+    templateRefresh: duration('How often templates, over udp, and losses are told.', '1m', {
+      atLeast: '1s',
+      atMost: '1d',
+    }),
+    mtu: Type.Integer({
+      default: 1280,
+      minimum: 512,
+      maximum: 65_535,
+      description: 'Largest packet over udp: what the path to the collector carries (RFC 7011 section 10.3.3).',
+    }),
+  },
+  'An IPFIX collector (RFC 7011, RFC 8158). While it is away 65,536 events wait.',
+)
+
 const BindingLog = section(
   {
     events: Type.Enum(['bindings', 'blocks', 'sessions'], {
@@ -344,6 +371,7 @@ const BindingLog = section(
       default: [],
       maxItems: 8,
     }),
+    collectors: list(Collector, 'IPFIX collectors.', { default: [], maxItems: 8 }),
   },
   'Who had which outside address and port, and when (RFC 8158).',
 )
@@ -389,5 +417,6 @@ export type TranslationConfig = Static<typeof Translation>
 export type Dns64Config = Static<typeof Dns64>
 export type AdvertisementConfig = Static<typeof Advertisement>
 export type ApiConfig = Static<typeof Api>
+export type CollectorConfig = Static<typeof Collector>
 export type BindingLogConfig = Static<typeof BindingLog>
 export type AccountingConfig = Static<typeof Accounting>
