@@ -130,6 +130,7 @@ TranslatorConfig parse_config(const Napi::Object &from)
 		out.stateless = parse_stateless(from.Get("siit").As<Napi::Object>());
 	out.allow_non_global = from.Get("allowNonGlobal").ToBoolean();
 	out.copy_traffic_class = from.Get("copyTrafficClass").ToBoolean();
+	out.tos = static_cast<uint8_t>(from.Get("tos").ToNumber().Uint32Value());
 	out.lowest_ipv6_mtu = static_cast<uint32_t>(number_of(from, "lowestIpv6Mtu"));
 	out.mss_clamp = static_cast<uint16_t>(number_of(from, "mssClamp"));
 	each(from, "icmpSourceV4",

@@ -25,6 +25,7 @@ struct TranslatorConfig {
 	Stateless stateless;
 	bool allow_non_global = false;
 	bool copy_traffic_class = true;
+	uint8_t tos = 0; /* of IPv4 packets when it is not copied */
 	uint32_t lowest_ipv6_mtu = 1280;
 	/* The most a SYN of either direction may announce; 0 for as it is. */
 	uint16_t mss_clamp = 0;

@@ -162,6 +162,7 @@ xlat_params Worker::params_for(const Packet &packet) const
 	 */
 	params.hop_adjust = 1;
 	params.copy_traffic_class = config_->copy_traffic_class;
+	params.tos = config_->tos;
 	params.amend_udp_zero = true; /* RFC 6146 3.4 */
 	params.partial_checksum = packet.vnet.partial();
 	params.gso_size = packet.vnet.gso() == VNET_GSO_NONE ? uint16_t{0} : packet.vnet.gso_size;

@@ -93,6 +93,7 @@ export function dataplaneConfig(config: Config, host: Host): DataplaneConfig | u
     lowestIpv6Mtu: translation.lowestIpv6Mtu,
     mssClamp: mssOf(config, host),
     copyTrafficClass: translation.copyTrafficClass,
+    tos: translation.tos,
     icmpSourceV4: or(translation.icmpSourceV4, 'outside', 4),
     icmpSourceV6: or(translation.icmpSourceV6, 'inside', 6),
     fragmentMemory: parseSize(translation.fragmentMemory),

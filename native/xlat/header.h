@@ -78,7 +78,7 @@ XLAT_FN void xlat_header64(const struct xlat_view *v, const struct xlat_tuple4 *
 	h.src = to->src;
 	h.dst = to->dst;
 	h.total_length = total;
-	h.tos = params->copy_traffic_class ? v->traffic_class : 0;
+	h.tos = params->copy_traffic_class ? v->traffic_class : params->tos;
 	h.ttl = ttl;
 	h.protocol = v->protocol == XLAT_PROTO_ICMP6 ? (uint8_t)XLAT_PROTO_ICMP : v->protocol;
 	if (v->has_fragment_header) { /* RFC 7915 5.1.1 */

@@ -15,7 +15,8 @@ struct xlat_params {
 	 * kernel takes one off on either side; 0 where a hairpin's other half has taken it off.
 	 */
 	int8_t hop_adjust;
-	bool copy_traffic_class; /* else zero (RFC 7915 4.1, 5.1) */
+	bool copy_traffic_class; /* else zero (RFC 7915 4.1), or the TOS below (5.1) */
+	uint8_t tos;
 	bool amend_udp_zero;   /* compute a zero UDP checksum of a whole datagram, else drop (4.5) */
 	bool partial_checksum; /* the field holds the pseudo-header's sum (virtio NEEDS_CSUM) */
 	uint16_t gso_size;  /* payload of a segment of a super-packet, 0 for an ordinary packet */

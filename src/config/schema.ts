@@ -178,7 +178,14 @@ const Translation = defaulted(
     ),
     copyTrafficClass: Type.Boolean({
       default: true,
-      description: 'Copy TOS and traffic class; false writes zero (RFC 7915 sections 4.1 and 5.1).',
+      description:
+        'Copy TOS and traffic class; false writes zero to IPv6 and `tos` to IPv4 packets (RFC 7915 sections 4.1, 5.1).',
+    }),
+    tos: Type.Integer({
+      default: 0,
+      minimum: 0,
+      maximum: 255,
+      description: 'TOS octet of IPv4 packets while copyTrafficClass is false.',
     }),
     amendUdpChecksumZero: Type.Boolean({
       default: false,

@@ -47,6 +47,8 @@ export interface DataplaneConfig {
   /** Bytes that a SYN may announce; 0 for as it is. */
   readonly mssClamp: number
   readonly copyTrafficClass: boolean
+  /** Of IPv4 packets when it is not copied. */
+  readonly tos: number
   readonly icmpSourceV4: readonly string[]
   readonly icmpSourceV6: readonly string[]
   readonly fragmentMemory: number

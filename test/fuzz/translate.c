@@ -29,6 +29,7 @@ static struct xlat_params read_params(const uint8_t *data)
 	xlat_params_init(&params);
 	params.hop_adjust = (int8_t)data[0];
 	params.copy_traffic_class = data[1] & 1;
+	params.tos = data[2];
 	params.amend_udp_zero = data[1] & 2;
 	params.partial_checksum = data[1] & 4;
 	params.gso_size = segments[data[1] >> 3 & 7];

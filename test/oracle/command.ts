@@ -33,6 +33,7 @@ function params(words: Words): Params {
   return {
     hopAdjust: number(words, 'hop', -1),
     copyTrafficClass: number(words, 'tc', 1) === 1,
+    tos: number(words, 'tos'),
     amendUdpZero: number(words, 'amend') === 1,
     partialChecksum: number(words, 'partial') === 1,
     gsoSize: number(words, 'gso'),

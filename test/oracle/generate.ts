@@ -269,6 +269,7 @@ function settings(random: Random, partial: boolean): string[] {
   return [
     ...choice(4, 'hop', [1, 0, -2, 1, 127]),
     ...choice(4, 'tc', [0]),
+    ...choice(8, 'tos', [0x28, 255]),
     ...choice(2, 'amend', [1]),
     ...choice(3, 'id', [7, 65535]),
     ...choice(6, 'gso', [1, 536, 1220, 1221, 1232, 1440]),

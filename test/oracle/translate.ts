@@ -32,6 +32,8 @@ export interface Flow {
 export interface Params {
   readonly hopAdjust: number
   readonly copyTrafficClass: boolean
+  /** Of IPv4 packets when it is not copied. */
+  readonly tos: number
   readonly amendUdpZero: boolean
   readonly partialChecksum: boolean
   readonly gsoSize: number
@@ -203,7 +205,7 @@ interface Header4 {
 /** §5.1: no options, TOS from the traffic class unless told not to. */
 function header4(packet: Packet, to: Flow, params: Params, field: Header4): Uint8Array {
   const header = concat(
-    [0x45, params.copyTrafficClass ? packet.trafficClass : 0],
+    [0x45, params.copyTrafficClass ? packet.trafficClass : params.tos],
     words(field.length, field.identification, field.flags),
     [field.hopLimit, otherProtocol(packet), 0, 0],
     to.source,

@@ -43,6 +43,7 @@ export const CONFIG: DataplaneConfig = {
   lowestIpv6Mtu: 1280,
   mssClamp: 0,
   copyTrafficClass: true,
+  tos: 0,
   icmpSourceV4: [],
   icmpSourceV6: [],
   fragmentMemory: 1 << 20,

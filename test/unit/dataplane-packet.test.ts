@@ -112,9 +112,12 @@ describe.skipIf(reason)(`The packets of a data plane${reason ? ` SKIP: ${reason}
       expect([back.upper[0], isSound(back)]).toEqual([129, true])
     })
 
-    it('zero the traffic class when told to', async () => {
+    it('zero the traffic class when told to, or carry a TOS of the operator’s', async () => {
       await configure({ copyTrafficClass: false })
-      expect((await bench.exchange(udp({ ...OUT, tos: 0x28 }, { from: 5000, to: 7 }, pattern(9)))).tos).toBe(0)
+      const packet = udp({ ...OUT, tos: 0x28 }, { from: 5000, to: 7 }, pattern(9))
+      expect((await bench.exchange(packet)).tos).toBe(0)
+      await configure({ copyTrafficClass: false, tos: 0x48 })
+      expect((await bench.exchange(packet)).tos).toBe(0x48)
     })
 
     it('get a UDP checksum when they have none', async () => {

@@ -28,12 +28,18 @@ def plain():
                 ip4(P4, S4, 17, four, tos=0xb9, ttl=63), to)
     t.translate('RFC 7915 §5.1: the traffic class is ignored by option', '64', ip6(C6, S6, 17, six, tc=0xb9),
                 ip4(P4, S4, 17, four, ttl=63), to, tc=0)
+    t.translate('RFC 7915 §5.1: the traffic class is ignored for a specified TOS', '64', ip6(C6, S6, 17, six, tc=0xb9),
+                ip4(P4, S4, 17, four, tos=0x28, ttl=63), to, tc=0, tos=0x28)
+    t.translate('RFC 7915 §5.1: the traffic class is copied whatever TOS is specified', '64', ip6(C6, S6, 17, six, tc=0xb9),
+                ip4(P4, S4, 17, four, tos=0xb9, ttl=63), to, tos=0x28)
     t.translate('RFC 7915 §5.1: the flow label has no place in IPv4', '64', ip6(C6, S6, 17, six, fl=0xfedcb),
                 ip4(P4, S4, 17, four, ttl=63), to)
     six, four = udp(S6, C6, 53, 1234, load(9)), udp(S4, P4, 53, 40000, load(9))
     back = (S6, C6, 53, 1234)
     t.translate('RFC 7915 §4.1: the TOS is copied to the traffic class, the flow label is zero', '46',
                 ip4(S4, P4, 17, four, tos=0xb9), ip6(S6, C6, 17, six, tc=0xb9, hop=63), back)
+    t.translate('RFC 7915 §4.1: the traffic class is zero whatever TOS is specified', '46', ip4(S4, P4, 17, four, tos=0xb9),
+                ip6(S6, C6, 17, six, hop=63), back, tc=0, tos=0x28)
     t.translate('RFC 7915 §4.1: the TOS is ignored by option', '46',
                 ip4(S4, P4, 17, four, tos=0xb9), ip6(S6, C6, 17, six, hop=63), back, tc=0)
     for hop, adjust, result in ((2, -1, 1), (255, -1, 254), (1, -1, None), (0, -1, None), (63, 1, 64), (255, 1, 255),

@@ -72,6 +72,7 @@ static enum xlat_reason plan(const uint8_t *p, const struct xlat_view *v, struct
 	xlat_params_init(&params);
 	params.amend_udp_zero = chance(2);
 	params.copy_traffic_class = chance(2);
+	params.tos = (uint8_t)(chance(2) ? 0x28 : 0);
 	params.hop_adjust = (int8_t)(1 - (int)chance(3));
 	params.lowest_ipv6_mtu = chance(2) ? 1280 : 1500;
 	params.mss = chance(2) ? 536 : 0;

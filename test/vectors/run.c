@@ -92,6 +92,7 @@ static void read_params(struct xlat_params *params)
 	xlat_params_init(params);
 	params->hop_adjust = (int8_t)number("hop", -1);
 	params->copy_traffic_class = number("tc", 1);
+	params->tos = (uint8_t)number("tos", 0);
 	params->amend_udp_zero = number("amend", 0);
 	params->partial_checksum = number("partial", 0);
 	params->gso_size = (uint16_t)number("gso", 0);
