@@ -5,6 +5,7 @@
  */
 #include "translator_worker.h"
 
+#include <algorithm>
 #include <iterator>
 
 #include <arpa/inet.h>
@@ -15,10 +16,11 @@
 namespace sixgate {
 namespace {
 
-/* Errors of our own per second and thread (RFC 4443 2.4 f, RFC 1812 4.3.2.8), and how many at once.
+/*
+ * Packet Too Big and Time Exceeded per second and thread (RFC 4443 2.4 f, RFC 1812 4.3.2.8): path MTU
+ * discovery needs them, so that the operator's rate is for the others only.
  */
-constexpr uint32_t ANSWER_RATE = 1000;
-constexpr uint32_t ANSWER_BURST = 100;
+constexpr uint32_t PATH_RATE = 1000;
 
 /* What the IPv6 sender is told; false for what is lost silently. */
 bool error_for6(const Packet &packet, xlat_reason why, uint32_t mtu, xlat_icmp &error)
@@ -32,6 +34,13 @@ bool error_for6(const Packet &packet, xlat_reason why, uint32_t mtu, xlat_icmp &
 	case XLAT_CLIENT_RATE:
 		xlat_icmp_set(&error, XLAT_ICMP6_UNREACHABLE, 3, 0);
 		return true;
+	case XLAT_UNKNOWN_PROTOCOL: /* RFC 6146 3.4 */
+		xlat_icmp_set(&error, XLAT_ICMP6_UNREACHABLE, 4, 0);
+		return packet.view.protocol != XLAT_PROTO_IGMP;
+	case XLAT_NON_GLOBAL_IPV4: /* RFC 7915 5.4 */
+	case XLAT_ILLEGAL_DESTINATION:
+		xlat_icmp_set(&error, XLAT_ICMP6_UNREACHABLE, 1, 0);
+		return !is_icmp(packet.view);
 	case XLAT_HOP_LIMIT:
 		xlat_icmp_set(&error, XLAT_ICMP6_TIME_EXCEEDED, 0, 0);
 		return true;
@@ -56,8 +65,14 @@ bool error_for4(const Packet &packet, xlat_reason why, uint32_t mtu, xlat_icmp &
 		xlat_icmp_set(&error, XLAT_ICMP4_UNREACHABLE, 1, 0);
 		return true;
 	case XLAT_FILTERED:
+	case XLAT_NON_GLOBAL_IPV4: /* RFC 7915 4.4 */
+	case XLAT_ILLEGAL_DESTINATION:
+	case XLAT_UDP_CHECKSUM_ZERO:
 		xlat_icmp_set(&error, XLAT_ICMP4_UNREACHABLE, 13, 0);
 		return true;
+	case XLAT_UNKNOWN_PROTOCOL: /* RFC 6146 3.4; IGMP is lost silently (RFC 7915 4.2) */
+		xlat_icmp_set(&error, XLAT_ICMP4_UNREACHABLE, 2, 0);
+		return packet.view.protocol != XLAT_PROTO_IGMP;
 	case XLAT_SYN_HELD_EXPIRED:
 		xlat_icmp_set(&error, XLAT_ICMP4_UNREACHABLE, 3, 0);
 		return true;
@@ -111,11 +126,10 @@ void Worker::refuse(const Packet &packet, xlat_reason why)
 	xlat_icmp error;
 	drop(packet, why, packet.view.family ? packet.segments() : 1);
 	bool six = packet.view.family == 6;
-	Allowance &allowance = allowances_[six][why == XLAT_TOO_BIG || why == XLAT_HOP_LIMIT];
 	if (six && error_for6(packet, why, shared_.mtu, error))
-		answer6(packet, error, allowance);
+		answer6(packet, error, why);
 	else if (packet.view.family == 4 && error_for4(packet, why, shared_.mtu, error))
-		answer4(packet, error, allowance);
+		answer4(packet, error, why);
 }
 
 /* A client beyond its limits is not answered at the cost of the errors that others need. */
@@ -127,16 +141,21 @@ void Worker::refuse(const Packet &packet, const Verdict &verdict)
 	drop(packet, XLAT_RATE_LIMITED);
 }
 
-bool Worker::may_answer(const Packet &packet, Allowance &allowance)
+bool Worker::may_answer(const Packet &packet, xlat_reason why)
 {
+	bool path = why == XLAT_TOO_BIG || why == XLAT_HOP_LIMIT;
+	Allowance &allowance = allowances_[packet.view.family == 6][path];
+	uint64_t rate = path ? PATH_RATE : config_->icmp_error_rate;
+	uint64_t burst = std::clamp<uint64_t>(rate / 10, 1, 100);
 	Time passed = now_ - allowance.refill;
-	if (passed >= 1000 / ANSWER_BURST) {
-		uint64_t tokens =
-			allowance.tokens + (passed > 1000 ? 1000 : passed) * ANSWER_RATE / 1000;
-		allowance.tokens =
-			static_cast<uint32_t>(tokens < ANSWER_BURST ? tokens : ANSWER_BURST);
+	uint64_t due = (passed > 1000 ? 1000 : passed) * rate / 1000;
+	/* Not at each packet, at which parts of a token would be lost. */
+	if (due >= std::min<uint64_t>(burst, 10)) {
+		allowance.tokens = static_cast<uint32_t>(std::min(allowance.tokens + due, burst));
 		allowance.refill = now_;
 	}
+	if (rate == 0)
+		return false;
 	if (allowance.tokens == 0) {
 		drop(packet, XLAT_RATE_LIMITED);
 		return false;
@@ -213,25 +232,25 @@ xlat_ip4 Worker::source4(xlat_ip4 to, xlat_ip4 otherwise)
 	return {{reinterpret_cast<sockaddr_in *>(&own)->sin_addr.s_addr}};
 }
 
-void Worker::answer6(const Packet &packet, const xlat_icmp &error, Allowance &allowance)
+void Worker::answer6(const Packet &packet, const xlat_icmp &error, xlat_reason why)
 {
 	uint8_t *out = answer_memory_.get() + PACKET_HEADROOM;
 	xlat_ip6 source;
 	uint32_t length;
 	if (xlat_may_answer6(packet.data, &packet.view, &error) ||
-	    !may_answer(packet, allowance) ||
+	    !may_answer(packet, why) ||
 	    !source6(xlat_src6(packet.data, &packet.view), source))
 		return;
 	if (xlat_answer6(packet.data, &packet.view, &error, &source, out, &length) == XLAT_OK)
 		emit(out, length, VnetHeader{});
 }
 
-void Worker::answer4(const Packet &packet, const xlat_icmp &error, Allowance &allowance)
+void Worker::answer4(const Packet &packet, const xlat_icmp &error, xlat_reason why)
 {
 	uint8_t *out = answer_memory_.get() + PACKET_HEADROOM;
 	xlat_ip4 sender = xlat_src4(packet.data, &packet.view);
 	uint32_t length;
-	if (xlat_may_answer4(packet.data, &packet.view) || !may_answer(packet, allowance))
+	if (xlat_may_answer4(packet.data, &packet.view) || !may_answer(packet, why))
 		return;
 	/* A mapped address may be that of an IPv4 host; it is inside when the packet has turned. */
 	bool inside = packet.turned ||

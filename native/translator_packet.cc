@@ -252,7 +252,7 @@ xlat_reason Worker::check4(const Packet &packet) const
 
 	if (!is_pool_address(config_->session, xlat_ip4_host(destination)))
 		return XLAT_NOT_OUR_PREFIX;
-	return xlat_is_illegal4(source) ? XLAT_ILLEGAL_SOURCE : XLAT_OK;
+	return may_send4(packet.view, source) ? XLAT_OK : XLAT_ILLEGAL_SOURCE;
 }
 
 void Worker::from4(Packet &packet)

@@ -176,7 +176,7 @@ bool Worker::stateless4(Packet &packet)
 		return false;
 	claim();
 	xlat_reason why = XLAT_OK;
-	if (xlat_is_illegal4(source))
+	if (!may_send4(view, source))
 		why = XLAT_ILLEGAL_SOURCE;
 	else if (xlat_is_illegal4(destination))
 		why = XLAT_ILLEGAL_DESTINATION;

@@ -60,6 +60,16 @@ struct Packet {
 	uint32_t wire_bytes() const;
 };
 
+/*
+ * RFC 7915 4.1: an illegal source sends nothing but ICMP errors, which are translated for the
+ * purpose of trouble shooting; a group of hosts sends nothing at all.
+ */
+inline bool may_send4(const xlat_view &view, xlat_ip4 source)
+{
+	return !xlat_is_illegal4(source) ||
+	       (view.kind == XLAT_KIND_ICMP_ERROR && xlat_ip4_host(source) < 0xe0000000);
+}
+
 /* What is left of a rate of ICMP errors. */
 struct Allowance {
 	uint32_t tokens = 0;
@@ -130,11 +140,11 @@ private:
 	void drop(const uint8_t *data, uint32_t length, xlat_reason why, uint64_t packets = 1);
 	void refuse(const Packet &packet, xlat_reason why);
 	void refuse(const Packet &packet, const Verdict &verdict);
-	void answer6(const Packet &packet, const xlat_icmp &error, Allowance &allowance);
-	void answer4(const Packet &packet, const xlat_icmp &error, Allowance &allowance);
+	void answer6(const Packet &packet, const xlat_icmp &error, xlat_reason why);
+	void answer4(const Packet &packet, const xlat_icmp &error, xlat_reason why);
 	bool source6(const xlat_ip6 &to, xlat_ip6 &source) const;
 	xlat_ip4 source4(xlat_ip4 to, xlat_ip4 otherwise);
-	bool may_answer(const Packet &packet, Allowance &allowance);
+	bool may_answer(const Packet &packet, xlat_reason why);
 	bool is_hairpin(Protocol protocol, uint32_t address, uint16_t port);
 	bool is_own_address(xlat_ip4 address);
 

@@ -94,6 +94,7 @@ export function dataplaneConfig(config: Config, host: Host): DataplaneConfig | u
     mssClamp: mssOf(config, host),
     copyTrafficClass: translation.copyTrafficClass,
     tos: translation.tos,
+    icmpErrorRate: translation.icmpErrorRate,
     icmpSourceV4: or(translation.icmpSourceV4, 'outside', 4),
     icmpSourceV6: or(translation.icmpSourceV6, 'inside', 6),
     fragmentMemory: parseSize(translation.fragmentMemory),

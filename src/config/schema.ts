@@ -192,6 +192,13 @@ const Translation = defaulted(
       description:
         'Compute the checksum of IPv4 UDP datagrams that have none; false drops them (RFC 7915 section 4.5). NAT64 always computes it.',
     }),
+    icmpErrorRate: Type.Integer({
+      default: 1000,
+      minimum: 0,
+      maximum: 100000,
+      description:
+        'ICMP errors about refused packets, a second and packet thread; 0 sends none. Packet Too Big and Time Exceeded are always sent (RFC 7915 sections 4.4 and 5.4).',
+    }),
     icmpSourceV4: list(
       text('ipv4', 'IPv4 address.'),
       'Sources of ICMP errors whose sender has no IPv4 address (RFC 6791).',

@@ -49,6 +49,8 @@ export interface DataplaneConfig {
   readonly copyTrafficClass: boolean
   /** Of IPv4 packets when it is not copied. */
   readonly tos: number
+  /** ICMP errors about refused packets, a second and thread. */
+  readonly icmpErrorRate: number
   readonly icmpSourceV4: readonly string[]
   readonly icmpSourceV6: readonly string[]
   readonly fragmentMemory: number

@@ -394,15 +394,57 @@ describe.skipIf(reason)(`The packets of a data plane${reason ? ` SKIP: ${reason}
       expect([answer.upper[0], answer.upper[1], answer.upper.readUInt32BE(4)]).toEqual([4, 0, 43])
     })
 
+    it('are answered with prohibited when their destination may not be translated', async () => {
+      const answer = await bench.exchange(
+        udp({ ...OUT, destination: '64:ff9b::127.0.0.1' }, { from: 1, to: 2 }, pattern(8)),
+      )
+      expect([...answer.upper.subarray(0, 2), same(answer.destination, CLIENT), isSound(answer)]).toEqual([
+        1,
+        1,
+        true,
+        true,
+      ])
+      await configure({ allowNonGlobal: false })
+      const other = await bench.exchange(udp(OUT, { from: 3, to: 4 }, pattern(8)))
+      expect([...other.upper.subarray(0, 2), packetOf(other.upper.subarray(8)).from]).toEqual([1, 1, 3])
+      const back = await bench.exchange(udp(STATIC, { from: 7, to: 2000 }, pattern(8)))
+      expect([...back.upper.subarray(0, 2), back.destination, isSound(back)]).toEqual([3, 13, STATIC.source, true])
+    })
+
+    it('are answered as RFC 6146 says when their protocol is unknown, and not when it is IGMP', async () => {
+      const out = await bench.exchange(ip(OUT, 'sctp', pattern(12)))
+      expect([...out.upper.subarray(0, 2), isSound(out)]).toEqual([1, 4, true])
+      bench.send(ip(STATIC, 'igmp', pattern(12)))
+      const back = await bench.exchange(ip(STATIC, 'sctp', pattern(16)))
+      expect([...back.upper.subarray(0, 2), packetOf(back.upper.subarray(8)).upper.length, isSound(back)]).toEqual([
+        3,
+        2,
+        16,
+        true,
+      ])
+    })
+
+    it('are answered as often as the operator allows, which is no matter to path MTU discovery', async () => {
+      await configure({ icmpErrorRate: 0 })
+      const before = (await drops()).RATE_LIMITED ?? 0
+      bench.send(udp({ ...STATIC, destination: '198.51.100.70' }, { from: 7, to: 1024 }, pattern(8)))
+      bench.send(ip(OUT, 'sctp', pattern(12)))
+      const { family, upper } = await bench.exchange(udp(STATIC, { from: 7, to: 2000 }, pattern(8)))
+      expect([family, upper.readUInt16BE(2), (await drops()).RATE_LIMITED ?? 0]).toEqual([6, 2000, before])
+    })
+
     it('are counted by name', async () => {
       expect(await lost(ip(OUT, 'sctp', Buffer.alloc(12)))).toEqual({ UNKNOWN_PROTOCOL: 1 })
+      await bench.receive()
       expect(await lost(icmp(OUT, 133, 0, 0, pattern(8)))).toEqual({ ICMP_UNTRANSLATABLE: 1 })
       expect(await lost(tcp(OUT, { from: 5003, to: 80 }, 'A'))).toEqual({ TCP_NOT_SYN: 1 })
       expect(await lost(udp({ ...OUT, source: SERVER6 }, { from: 1, to: 2 }, pattern(8)))).toEqual({ HAIRPIN_LOOP: 1 })
       const multicast = { ...OUT, destination: '64:ff9b::224.0.0.1' }
       expect(await lost(udp(multicast, { from: 1, to: 2 }, pattern(8)))).toEqual({ ILLEGAL_DESTINATION: 1 })
+      await bench.receive()
       await configure({ allowNonGlobal: false })
       expect(await lost(udp(OUT, { from: 1, to: 2 }, pattern(8)))).toEqual({ NON_GLOBAL_IPV4: 1 })
+      await bench.receive()
     })
   })
 

@@ -71,7 +71,7 @@ export interface Ip {
   readonly extension?: { readonly type: number; readonly bytes: Buffer }
 }
 
-const PROTOCOLS = { tcp: 6, udp: 17, icmp: 1, icmp6: 58, sctp: 132 } as const
+const PROTOCOLS = { tcp: 6, udp: 17, icmp: 1, icmp6: 58, igmp: 2, sctp: 132 } as const
 export type Upper = keyof typeof PROTOCOLS
 
 export function ip(header: Ip, upper: Upper, payload: Buffer): Buffer {

@@ -54,6 +54,7 @@ describe.skipIf(reason)(`Packets without a session${reason ? ` SKIP: ${reason}` 
     return Object.fromEntries(rows.map(({ reason: name, packets }) => [name, packets]))
   }
   const exchange = (packet: Buffer) => bench.exchange(packet)
+  const foresee = (packet: Buffer): Promise<TracedPacket> => owner.order('foresee', plane, packet.toString('hex'))
   const lost = async (packet: Buffer) => {
     const before = await drops()
     bench.send(packet)
@@ -120,6 +121,8 @@ describe.skipIf(reason)(`Packets without a session${reason ? ` SKIP: ${reason}` 
 
   it('without a UDP checksum are lost, or get one when told to', async () => {
     expect(await lost(bare())).toEqual(['UDP_CHECKSUM_ZERO'])
+    const answer = await bench.receive()
+    expect([...answer.upper.subarray(0, 2), answer.destination, isSound(answer)]).toEqual([3, 13, PEER4, true])
     await configure({ siit: { ...SIIT, amendUdpChecksumZero: true } })
     expect(isSound(await exchange(bare()))).toBe(true)
   })
@@ -142,6 +145,21 @@ describe.skipIf(reason)(`Packets without a session${reason ? ` SKIP: ${reason}` 
     expect(packetOf(out.upper.subarray(8))).toMatchObject({ source: PEER4, destination: HOST4, from: 5000, to: 7 })
     const foreign = udp({ source: PEER6, destination: '2001:db8:1::10' }, { from: 1, to: 2 }, data)
     expect(await lost(icmp(router, 1, 4, 0, foreign))).toEqual(['ICMP_INNER_ADDRESS'])
+  })
+
+  it('that are errors are translated though their source is illegal, which loses others', async () => {
+    const about = udp({ source: HOST4, destination: PEER4 }, { from: 7, to: 5000 }, data)
+    const out = await exchange(icmp({ source: '169.254.0.9', destination: HOST4 }, 11, 0, 0, about))
+    expect([same(out.source, '2001:db8:1a9:fe00:9::'), same(out.destination, HOST6), isSound(out)]).toEqual([
+      true,
+      true,
+      true,
+    ])
+    const illegal = [udp({ ...IN, source: '169.254.0.9' }, { from: 1, to: 2 }, data)]
+    for (const source of ['::1', '::ffff:192.0.2.9', 'ff02::1', 'fe80::1'])
+      illegal.push(udp({ source, destination: '64:ff9b::192.0.2.80' }, { from: 1, to: 2 }, data))
+    for (const packet of illegal)
+      expect(await foresee(packet)).toMatchObject({ lost: { reason: 'ILLEGAL_SOURCE' }, answered: false })
   })
 
   it('that are errors come from the pool for those without a mapping, each router from one address of it', async () => {
@@ -197,7 +215,6 @@ describe.skipIf(reason)(`Packets without a session${reason ? ` SKIP: ${reason}` 
     const A = '2001:db8:aaaa::'
     const B = '2001:db8:bbbb::b'
     const [A_BY_PREFIX, B_BY_PREFIX] = ['64:ff9b::192.0.2.1', '64:ff9b::192.0.2.2']
-    const foresee = (packet: Buffer): Promise<TracedPacket> => owner.order('foresee', plane, packet.toString('hex'))
     /** Outer and inner addresses of an error. */
     const errorOf = ({ source, destination, upper }: Frame) => {
       const inner = packetOf(upper.subarray(8))
