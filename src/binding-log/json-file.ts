@@ -16,8 +16,10 @@ const MAX_WAITING = 16 << 20
 /** Without O_NONBLOCK a pipe that nobody reads would block the opening. */
 const FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK
 
+const NEWLINE = Buffer.from('\n')
+
 interface Lines {
-  readonly text: string
+  readonly text: Buffer
   readonly events: number
 }
 
@@ -81,7 +83,7 @@ export class JsonFile implements Target {
       this.#waitingBytes = 0
       try {
         await this.#follow()
-        await this.#append(batch.map(({ text }) => text).join(''))
+        await this.#append(Buffer.concat(batch.map(({ text }) => text)))
         this.#written += events
         if (this.#error !== '') this.#log.info({ file: this.#path }, 'the log of bindings is written again')
         this.#error = ''
@@ -107,12 +109,12 @@ export class JsonFile implements Target {
     await old.close()
   }
 
-  async #append(text: string): Promise<void> {
-    const bytes = Buffer.from(this.#torn ? `\n${text}` : text, 'latin1')
+  async #append(lines: Buffer): Promise<void> {
+    const bytes = this.#torn ? Buffer.concat([NEWLINE, lines]) : lines
     for (let done = 0; done < bytes.length; ) {
       const { bytesWritten } = await this.#file.write(bytes, done)
       done += bytesWritten
-      this.#torn = bytes[done - 1] !== 10
+      this.#torn = bytes[done - 1] !== NEWLINE[0]
     }
   }
 

@@ -3,6 +3,7 @@ import { appendFileSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSy
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { Ascii } from '../../src/binding-log/ascii.ts'
 import { JsonFile } from '../../src/binding-log/json-file.ts'
 import { JsonLines } from '../../src/binding-log/json-lines.ts'
 import { RECORD_SIZE } from '../../src/binding-log/record.ts'
@@ -11,6 +12,7 @@ import { ManualClock } from '../../src/clock.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { GatewayError } from '../../src/errors.ts'
 import { type Log, silentLog } from '../../src/log.ts'
+import { addressFromBytes } from '../../src/net/address.ts'
 import { EVENTS, type Event, record, TIME } from './binding-log-records.ts'
 
 function scratch(): string {
@@ -39,7 +41,7 @@ describe('a line of the log of bindings', () => {
   it('is one JSON object with canonical addresses, for each kind of event', () => {
     const lines = new JsonLines()
     lines.setPools([['192.0.2.0/31'], ['198.51.100.64/28', '198.51.100.80/32']])
-    const text = lines.lines(Buffer.concat(EVENTS.map(record)), EVENTS.length)
+    const text = String(lines.lines(Buffer.concat(EVENTS.map(record)), EVENTS.length))
     const objects = text
       .trimEnd()
       .split('\n')
@@ -86,11 +88,39 @@ describe('a line of the log of bindings', () => {
     const records = Array.from({ length: 40_000 }, (_, index) =>
       record({ ...binding, time: times[index % 3] ?? '', inside: `[2001:db8::${index.toString(16)}]:9` }),
     )
-    const text = lines.lines(Buffer.concat(records), records.length).trimEnd().split('\n')
+    const text = String(lines.lines(Buffer.concat(records), records.length))
+      .trimEnd()
+      .split('\n')
     const last = JSON.parse(text[39_999] ?? '')
     expect(last.time).toBe('2026-12-31T23:59:59.999Z')
     expect(last.inside).toBe('[2001:db8::9c3f]:9')
     expect(JSON.parse(text[2] ?? '').time).toBe(times[2])
+  })
+})
+
+describe('text written byte by byte', () => {
+  it('is the canonical text of every shape of IPv6 address', () => {
+    const out = new Ascii(64)
+    const groups = [0, 0, 0, 1, 0xf, 0x10, 0xff, 0x100, 0xfff, 0x1000, 0xffff]
+    const mapped = Buffer.from('00000000000000000000ffffc0000221', 'hex')
+    const all = [mapped, Buffer.alloc(16), Buffer.alloc(16, 255)]
+    // each pattern of zero groups, the others of changing length
+    for (let pattern = 0; pattern < 1 << 8; pattern++) {
+      const address = Buffer.alloc(16)
+      for (let group = 0; group < 8; group++)
+        if (pattern & (1 << group))
+          address.writeUInt16BE(groups[(pattern * 7 + group * 5) % groups.length] || 1, 2 * group)
+      all.push(address)
+    }
+    for (const address of all) expect(String(out.ipv6(address, 0).take())).toBe(String(addressFromBytes(address)))
+  })
+
+  it('has numbers with all their digits', () => {
+    const out = new Ascii(64)
+    for (const value of [0, 9, 10, 99, 100, 65_535, 99_999, 100_000, 2 ** 31, 2 ** 32 - 1])
+      expect(String(out.number(value).take())).toBe(String(value))
+    for (const value of [0, 7, 42, 999, 1000])
+      expect(String(out.number(value, 3).take())).toBe(String(value).padStart(3, '0'))
   })
 })
 

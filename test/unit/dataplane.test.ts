@@ -180,7 +180,7 @@ describe.skipIf(reason)(`The life of a data plane${reason ? ` SKIP: ${reason}` :
       const { source, from } = await bench.exchange(udp(address, { from: port, to: 7 }, Buffer.from('hello')))
       if (port === 5001) await one.order('call', plane, 'close')
       const lines = Buffer.from(await one.order('log', plane), 'hex')
-      expect(JSON.parse(new JsonLines().lines(lines, lines.length / RECORD_SIZE))).toEqual({
+      expect(JSON.parse(String(new JsonLines().lines(lines, lines.length / RECORD_SIZE)))).toEqual({
         ...{ time: expect.any(String), event: 'binding-created', protocol: 'udp' },
         ...{ inside: `[2001:db8:1::10]:${port}`, outside: `${source}:${from}` },
       })
