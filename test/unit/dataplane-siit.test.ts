@@ -106,6 +106,45 @@ describe.skipIf(reason)(`Packets without a session${reason ? ` SKIP: ${reason}` 
     }
   })
 
+  it('are not for the translator where a more specific route goes elsewhere (RFC 7915 sections 4.6 and 5.6)', async () => {
+    const outward = { source: HOST6, destination: '2001:db8:1c0:2:63::' }
+    const inward = { source: PEER4, destination: '203.0.113.99' }
+    expect((await exchange(udp(outward, { from: 1, to: 2 }, data))).destination).toBe('192.0.2.99')
+    expect((await exchange(udp(inward, { from: 1, to: 2 }, data))).family).toBe(6)
+    bench.inside('-6', 'route', 'add', `${outward.destination}/80`, 'dev', 'wire0')
+    bench.inside('-4', 'route', 'add', `${inward.destination}/32`, 'dev', 'wire0')
+    // the kernel may tell the sender of a better way first
+    for (const header of [outward, inward]) {
+      bench.send(udp(header, { from: 1, to: 2 }, data))
+      await bench.receive(({ destination, to }) => same(destination, header.destination) && to === 2)
+    }
+    bench.inside('-6', 'route', 'del', `${outward.destination}/80`)
+    bench.inside('-4', 'route', 'del', `${inward.destination}/32`)
+  })
+
+  it('of at most 1280 bytes are fragmented where an IPv4 link takes less', async () => {
+    bench.inside('-4', 'route', 'add', '192.0.2.96/28', 'dev', 'wire0', 'mtu', 'lock', '600')
+    const bytes = Buffer.alloc(1232, 9)
+    bench.send(udp({ source: HOST6, destination: '2001:db8:1c0:2:64::' }, { from: 1, to: 2 }, bytes))
+    const sizes: number[] = []
+    while (sizes.reduce((sum, size) => sum + size, 0) < bytes.length + 8)
+      sizes.push((await bench.receive(({ destination }) => destination === '192.0.2.100')).upper.length)
+    expect(sizes.toSorted((a, b) => b - a)).toEqual([576, 576, 88])
+    bench.inside('-4', 'route', 'del', '192.0.2.96/28')
+  })
+
+  it('of one flow leave in the order in which they came, both ways', async () => {
+    const way = async (header: Ip, from: number) => {
+      const numbers = Array.from({ length: 256 }, (_, n) => n)
+      for (const n of numbers) bench.send(udp(header, { from, to: 7 }, Buffer.of(n)))
+      const seen: (number | undefined)[] = []
+      while (seen.length < numbers.length) seen.push((await bench.receive(({ to }) => to === 7)).upper[8])
+      expect(seen).toEqual(numbers)
+    }
+    await way(OUT, 5101)
+    await way(IN, 5102)
+  })
+
   it('of another protocol pass unchanged', async () => {
     const out = await exchange(patched(ip(IN, 'udp', udpSegment(IN, { from: 1, to: 2 }, data)), 132))
     expect(out).toMatchObject({ family: 6, protocol: 132 })
