@@ -32,6 +32,8 @@ interface Line extends Tally {
   /** Sentences with MUST, SHOULD …, and how many of them have a case. */
   readonly binding?: number
   readonly shown?: number
+  /** Tests and stories that sentences name and that only --all runs. */
+  readonly more?: number
 }
 
 const vectors = readVectors()
@@ -127,6 +129,11 @@ function lineOf(rfc: Rfc, outcomes: Outcomes): Line {
       listed.flatMap(({ cases }) => cases),
       outcomes,
     ),
+    more: new Set(
+      evidence([rfc], 'unit', 'story')
+        .filter((each) => casesOf([each], outcomes).length === 0)
+        .map(({ file, name }) => `${file}: ${name}`),
+    ).size,
     ...{ binding: binding.length, shown: binding.filter(({ sentence }) => sentence.none === undefined).length },
     sections,
   }
@@ -162,8 +169,9 @@ const show = ({ passed, total, skipped }: Tally) =>
 
 function print(lines: readonly Line[], all: Tally, failed: readonly string[]): void {
   console.log(`\nconformance: cases passed of those run; ${machine()}`)
-  for (const { rfc, title, sections, binding, shown, ...sum } of lines) {
-    const note = binding === undefined ? '' : `  ${shown} of ${binding} binding sentences have a case`
+  for (const { rfc, title, sections, binding, shown, more, ...sum } of lines) {
+    const rest = more ? `, ${more} more with --all` : ''
+    const note = binding === undefined ? '' : `${rest}  ${shown} of ${binding} binding sentences have a case`
     console.log(`  RFC ${String(rfc).padEnd(6)}${show(sum)}${note}${title ? `  (${title})` : ''}`)
     for (const { section, ...each } of sections)
       if (section && each.total > 0) console.log(`    §${section.padEnd(7)}${show(each)}`)
