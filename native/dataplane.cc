@@ -3,6 +3,9 @@
  * The translator as JavaScript sees it (src/system/addon.ts completes it). One owner object each;
  * whatever ends the environment ends its threads.
  */
+#include <algorithm>
+#include <tuple>
+
 #include "addon.h"
 #include "dataplane_config.h"
 #include "dataplane_text.h"
@@ -161,6 +164,26 @@ Napi::Array lost_array(Napi::Env env, const std::vector<LostPacket> &lost, xlat_
 	return out;
 }
 
+/* What the routes of both sides carry, the narrowest of each first. */
+Napi::Array mtu_array(Napi::Env env, const RouteView &view)
+{
+	std::vector<RouteGroup> groups = view.groups;
+	std::stable_sort(groups.begin(), groups.end(), [](const auto &a, const auto &b) {
+		return std::tie(a.family, a.mtu) < std::tie(b.family, b.mtu);
+	});
+	Napi::Array out = Napi::Array::New(env, groups.size());
+	for (uint32_t i = 0; i < groups.size(); i++) {
+		Napi::Object one = Napi::Object::New(env);
+		one.Set("side", groups[i].family == 6 ? "ipv6" : "ipv4");
+		one.Set("device", view.name_of(groups[i].device));
+		one.Set("mtu", groups[i].mtu);
+		one.Set("routes", static_cast<double>(groups[i].routes));
+		one.Set("example", groups[i].example);
+		out.Set(i, one);
+	}
+	return out;
+}
+
 class Dataplane : public Napi::ObjectWrap<Dataplane> {
 public:
 	static void define(Napi::Env env, Napi::Object exports)
@@ -230,7 +253,6 @@ Dataplane::Dataplane(const Napi::CallbackInfo &info)
 	Napi::Object from = info[0].As<Napi::Object>();
 	TranslatorOptions options;
 	options.device = string_of(from, "device");
-	options.mtu = static_cast<uint32_t>(number_of(from, "mtu"));
 	options.threads = static_cast<unsigned>(number_of(from, "threads"));
 	options.session_file = string_of(from, "sessionFile");
 	options.max_sessions = static_cast<uint32_t>(number_of(from, "maxSessions"));
@@ -296,6 +318,7 @@ Napi::Value Dataplane::status(const Napi::CallbackInfo &info)
 		pools.Set(i, pool);
 	}
 	out.Set("pools", pools);
+	out.Set("mtus", mtu_array(env, *translator_->routes()));
 	return out;
 }
 

@@ -132,7 +132,9 @@ TranslatorConfig parse_config(const Napi::Object &from)
 	out.copy_traffic_class = from.Get("copyTrafficClass").ToBoolean();
 	out.tos = static_cast<uint8_t>(from.Get("tos").ToNumber().Uint32Value());
 	out.lowest_ipv6_mtu = static_cast<uint32_t>(number_of(from, "lowestIpv6Mtu"));
-	out.mss_clamp = static_cast<uint16_t>(number_of(from, "mssClamp"));
+	out.mss_auto = from.Get("mssClamp").IsString();
+	if (!out.mss_auto)
+		out.mss_clamp = static_cast<uint16_t>(number_of(from, "mssClamp"));
 	out.icmp_error_rate = static_cast<uint32_t>(number_of(from, "icmpErrorRate"));
 	each(from, "icmpSourceV4",
 	     [&](Napi::Value one) { out.icmp_source4.push_back(parse4(text_of(one))); });

@@ -58,9 +58,14 @@ bool Translator::start(const TranslatorOptions &options, const TranslatorConfig 
 	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed))
 		seed = boot_time();
 	shared_.reset(
-		new Shared{*table_, *fragments_, options.threads, options.mtu, seed, {}, {}, {1},
-			   {}});
+		new Shared{*table_, *fragments_, options.threads, seed, {}, {}, {}, {1}, {}});
 	shared_->config = std::make_shared<const TranslatorConfig>(config);
+	watch_ = std::make_unique<RouteWatch>(
+		options.device, wake_, [this](std::shared_ptr<const RouteView> routes) {
+			std::lock_guard guard(shared_->lock);
+			shared_->routes = std::move(routes);
+			shared_->generation.fetch_add(1, std::memory_order_release);
+		});
 	for (unsigned i = 0; i < options.threads; i++)
 		workers_.push_back(std::make_unique<Worker>(*shared_, i, tun_.queue(i), wake_));
 
@@ -73,6 +78,8 @@ bool Translator::start(const TranslatorOptions &options, const TranslatorConfig 
 			[&worker = *worker](std::stop_token stop) { worker.run(stop); });
 		pthread_setname_np(threads_.back().native_handle(), "sixgate");
 	}
+	threads_.emplace_back([this](std::stop_token stop) { watch_->run(stop); });
+	pthread_setname_np(threads_.back().native_handle(), "sixgate-routes");
 	pthread_sigmask(SIG_SETMASK, &before, nullptr);
 	return true;
 }
@@ -99,6 +106,7 @@ void Translator::close(bool keep)
 		[[maybe_unused]] ssize_t written = write(wake_, &one, sizeof(one));
 	}
 	threads_.clear();
+	watch_.reset();
 	workers_.clear();
 	tun_.close(keep);
 	if (wake_ >= 0)
@@ -106,6 +114,12 @@ void Translator::close(bool keep)
 	wake_ = -1;
 	fragments_.reset();
 	table_.reset();
+}
+
+std::shared_ptr<const RouteView> Translator::routes() const
+{
+	std::lock_guard guard(shared_->lock);
+	return shared_->routes;
 }
 
 void Traffic::add(const Moved &moved)

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "fragment.h"
+#include "route_watch.h"
 #include "session.h"
 #include "translator_config.h"
 #include "translator_worker.h"
@@ -17,7 +18,6 @@ namespace sixgate {
 
 struct TranslatorOptions {
 	std::string device;
-	uint32_t mtu = 1500;
 	unsigned threads = 1;
 	std::string session_file;
 	uint32_t max_sessions = 1u << 20;
@@ -55,6 +55,8 @@ public:
 	/* What would become of a packet; nothing is sent, and nothing is left behind. */
 	TracedPacket foresee(const uint8_t *data, uint32_t length) const;
 	unsigned threads() const { return static_cast<unsigned>(workers_.size()); }
+	/* What the translator takes the routes of the namespace to carry. */
+	std::shared_ptr<const RouteView> routes() const;
 	Traffics traffic() const;
 	/* By enum xlat_reason. */
 	std::vector<uint64_t> drops() const;
@@ -74,6 +76,7 @@ private:
 	std::unique_ptr<FragmentCache> fragments_;
 	std::unique_ptr<Shared> shared_;
 	std::vector<std::unique_ptr<Worker>> workers_;
+	std::unique_ptr<RouteWatch> watch_;
 	std::vector<std::jthread> threads_;
 	int wake_ = -1;
 };

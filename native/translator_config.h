@@ -29,6 +29,8 @@ struct TranslatorConfig {
 	uint32_t lowest_ipv6_mtu = 1280;
 	/* The most a SYN of either direction may announce; 0 for as it is. */
 	uint16_t mss_clamp = 0;
+	/* As much as the routes of both ends carry, instead. */
+	bool mss_auto = false;
 	/* Errors about refused packets, a second and thread; 0 sends none. */
 	uint32_t icmp_error_rate = 1000;
 	std::vector<uint32_t> icmp_source4;

@@ -23,7 +23,7 @@ namespace {
 constexpr uint32_t PATH_RATE = 1000;
 
 /* What the IPv6 sender is told; false for what is lost silently. */
-bool error_for6(const Packet &packet, xlat_reason why, uint32_t mtu, xlat_icmp &error)
+bool error_for6(const Packet &packet, xlat_reason why, xlat_icmp &error)
 {
 	switch (why) {
 	case XLAT_NO_PORT: /* RFC 6146 3.5.1.1 */
@@ -48,7 +48,7 @@ bool error_for6(const Packet &packet, xlat_reason why, uint32_t mtu, xlat_icmp &
 		xlat_icmp_set(&error, XLAT_ICMP6_PARAMETER, 0, packet.view.pointer);
 		return true;
 	case XLAT_TOO_BIG:
-		xlat_icmp_set(&error, XLAT_ICMP6_TOO_BIG, 0, mtu + XLAT_IP6_LEN - XLAT_IP4_LEN);
+		xlat_icmp_set(&error, XLAT_ICMP6_TOO_BIG, 0, packet.told_mtu);
 		return true;
 	default:
 		return false;
@@ -56,10 +56,8 @@ bool error_for6(const Packet &packet, xlat_reason why, uint32_t mtu, xlat_icmp &
 }
 
 /* What the IPv4 sender is told. */
-bool error_for4(const Packet &packet, xlat_reason why, uint32_t mtu, xlat_icmp &error)
+bool error_for4(const Packet &packet, xlat_reason why, xlat_icmp &error)
 {
-	uint32_t shrink = XLAT_IP6_LEN - XLAT_IP4_LEN +
-			  (packet.view.is_fragment ? uint32_t{XLAT_FRAGMENT_LEN} : 0u);
 	switch (why) {
 	case XLAT_NO_BINDING:
 		xlat_icmp_set(&error, XLAT_ICMP4_UNREACHABLE, 1, 0);
@@ -83,7 +81,7 @@ bool error_for4(const Packet &packet, xlat_reason why, uint32_t mtu, xlat_icmp &
 		xlat_icmp_set(&error, XLAT_ICMP4_TIME_EXCEEDED, 0, 0);
 		return true;
 	case XLAT_TOO_BIG:
-		xlat_icmp_set(&error, XLAT_ICMP4_UNREACHABLE, 4, mtu - shrink);
+		xlat_icmp_set(&error, XLAT_ICMP4_UNREACHABLE, 4, packet.told_mtu);
 		return true;
 	default:
 		return false;
@@ -126,9 +124,9 @@ void Worker::refuse(const Packet &packet, xlat_reason why)
 	xlat_icmp error;
 	drop(packet, why, packet.view.family ? packet.segments() : 1);
 	bool six = packet.view.family == 6;
-	if (six && error_for6(packet, why, shared_.mtu, error))
+	if (six && error_for6(packet, why, error))
 		answer6(packet, error, why);
-	else if (packet.view.family == 4 && error_for4(packet, why, shared_.mtu, error))
+	else if (packet.view.family == 4 && error_for4(packet, why, error))
 		answer4(packet, error, why);
 }
 
@@ -305,6 +303,7 @@ void Worker::error6(Packet &packet)
 	xlat_params params = params_for(packet);
 	params.ip4_id = next_id(1);
 	params.hop_adjust = again ? 0 : 1;
+	bound_error(packet, outward4(verdict.four, icmp, 0), inward6(verdict.six, icmp, 0), params);
 	xlat_edit edit;
 	why = xlat_plan64(packet.data, &packet.view, &to, &inner, &params, &edit);
 	if (why)
@@ -350,6 +349,7 @@ void Worker::error4(Packet &packet)
 		return drop(packet, XLAT_NON_GLOBAL_IPV4);
 	xlat_tuple6 inner = outward6(verdict.six, icmp);
 	xlat_params params = params_for(packet);
+	bound_error(packet, outward4(verdict.four, icmp, 0), inward6(verdict.six, icmp, 0), params);
 	xlat_edit edit;
 	why = xlat_plan46(packet.data, &packet.view, &to, &inner, &params, &edit);
 	if (why)

@@ -168,7 +168,6 @@ xlat_params Worker::params_for(const Packet &packet) const
 	params.gso_size = packet.vnet.gso() == VNET_GSO_NONE ? uint16_t{0} : packet.vnet.gso_size;
 	params.lowest_ipv6_mtu = config_->lowest_ipv6_mtu;
 	params.mss = config_->mss_clamp;
-	params.mtu4 = params.mtu6 = shared_.mtu;
 	return params;
 }
 
@@ -206,16 +205,14 @@ bool Worker::send4(Packet &packet, const Tuple4 &four, const Tuple6 &six, uint16
 {
 	bool again = is_hairpin(protocol_of(packet.view), four.remote, four.remote_port);
 	uint32_t segments = packet.segments(), bytes = packet.wire_bytes();
-	xlat_params params = params_for(packet);
 	xlat_tuple4 to = outward4(four, is_icmp(packet.view), delta);
+	xlat_params params = params64(packet, to, again);
 	xlat_edit edit;
 
-	params.ip4_id = next_id(segments);
-	/* The other half of a hairpin makes up for the kernel's second decrement. */
-	if (XLAT_UNLIKELY(again))
-		params.hop_adjust = 0;
 	xlat_reason why = xlat_plan64(packet.data, &packet.view, &to, &to, &params, &edit);
 	if (XLAT_UNLIKELY(why)) {
+		if (why == XLAT_TOO_BIG)
+			tell_mtu6(packet, params);
 		refuse(packet, why);
 		return false;
 	}
@@ -296,8 +293,8 @@ Verdict Worker::admit4(const Packet &packet)
 
 bool Worker::send6(Packet &packet, const Tuple6 &six, uint16_t delta)
 {
-	xlat_params params = params_for(packet);
 	xlat_tuple6 to = inward6(six, is_icmp(packet.view), delta);
+	xlat_params params = params46(packet, to);
 	xlat_edit edit;
 
 	xlat_ip4 source = xlat_src4(packet.data, &packet.view);
@@ -310,6 +307,8 @@ bool Worker::send6(Packet &packet, const Tuple6 &six, uint16_t delta)
 	if (XLAT_UNLIKELY(why == XLAT_SPLIT_FIRST))
 		return split(packet, [&](Packet &segment) { send6(segment, six, 0); });
 	if (XLAT_UNLIKELY(why)) {
+		if (why == XLAT_TOO_BIG)
+			tell_mtu4(packet, params);
 		refuse(packet, why);
 		return false;
 	}

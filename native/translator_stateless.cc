@@ -27,6 +27,21 @@ xlat_reason open_inner(const Packet &packet, xlat_view &embedded, Tuple &inner)
 	return why;
 }
 
+/* The ends of the packet inside an error, which was parsed before. */
+xlat_tuple6 embedded6(const Packet &packet)
+{
+	xlat_view embedded;
+	xlat_parse_inner(packet.data, &packet.view, &embedded);
+	return {xlat_src6(packet.data, &embedded), xlat_dst6(packet.data, &embedded), {0}, {0}, 0};
+}
+
+xlat_tuple4 embedded4(const Packet &packet)
+{
+	xlat_view embedded;
+	xlat_parse_inner(packet.data, &packet.view, &embedded);
+	return {xlat_src4(packet.data, &embedded), xlat_dst4(packet.data, &embedded), {0}, {0}, 0};
+}
+
 } // namespace
 
 /* RFC 6791: a sender without an IPv4 address is always seen by the same one of the operator's. */
@@ -140,14 +155,14 @@ void Worker::forward4(Packet &packet, const xlat_tuple4 &to, const xlat_tuple4 &
 		     !config_->stateless.map.holds6(to_ip6(xlat_dst6(packet.data, &packet.view)));
 	uint32_t segments = packet.segments(), bytes = packet.wire_bytes();
 	Ip6 host = to_ip6(xlat_src6(packet.data, &packet.view));
-	xlat_params params = params_for(packet);
+	xlat_params params = params64(packet, to, again);
 	xlat_edit edit;
 
-	params.ip4_id = next_id(segments);
-	/* The other half of a hairpin makes up for the kernel's second decrement. */
-	if (XLAT_UNLIKELY(again))
-		params.hop_adjust = 0;
+	if (XLAT_UNLIKELY(packet.view.kind == XLAT_KIND_ICMP_ERROR))
+		bound_error(packet, to, embedded6(packet), params);
 	xlat_reason why = xlat_plan64(packet.data, &packet.view, &to, &inner, &params, &edit);
+	if (XLAT_UNLIKELY(why == XLAT_TOO_BIG))
+		tell_mtu6(packet, params);
 	if (XLAT_UNLIKELY(why))
 		return refuse_stateless(packet, why);
 	counters_.stateless.add64(segments, bytes);
@@ -198,15 +213,19 @@ bool Worker::stateless4(Packet &packet)
 
 void Worker::forward6(Packet &packet, const xlat_tuple6 &to, const xlat_tuple6 &inner)
 {
-	xlat_params params = params_for(packet);
+	xlat_params params = params46(packet, to);
 	xlat_edit edit;
 
+	if (XLAT_UNLIKELY(packet.view.kind == XLAT_KIND_ICMP_ERROR))
+		bound_error(packet, embedded4(packet), to, params);
 	params.amend_udp_zero = config_->stateless.amend_udp_zero;
 	xlat_reason why = xlat_plan46(packet.data, &packet.view, &to, &inner, &params, &edit);
 	if (XLAT_UNLIKELY(why == XLAT_SPLIT_FIRST)) {
 		split(packet, [&](Packet &segment) { forward6(segment, to, inner); });
 		return;
 	}
+	if (XLAT_UNLIKELY(why == XLAT_TOO_BIG))
+		tell_mtu4(packet, params);
 	if (XLAT_UNLIKELY(why))
 		return refuse_stateless(packet, why);
 	uint32_t segments = packet.segments(), bytes = packet.wire_bytes();

@@ -73,6 +73,7 @@ void Worker::refresh()
 	{
 		std::lock_guard guard(shared_.lock);
 		config_ = shared_.config;
+		paths_.refresh(shared_.routes);
 	}
 	generation_ = generation;
 	if (clients_ && accounting_ == config_->accounting)

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "fragment.h"
+#include "path_mtu.h"
 #include "session.h"
 #include "translator_accounting.h"
 #include "translator_config.h"
@@ -32,15 +33,15 @@ struct Shared {
 	SessionTable &table;
 	FragmentCache &fragments;
 	unsigned workers;
-	uint32_t mtu;
 	uint64_t seed;
 
 	/*
-	 * The configuration and its number; the number is read for each batch, the pointer only
-	 * when it changed.
+	 * The configuration, the routes and their number; the number is read for each batch, the
+	 * pointers only when it changed.
 	 */
 	std::mutex lock;
 	std::shared_ptr<const TranslatorConfig> config;
+	std::shared_ptr<const RouteView> routes;
 	std::atomic<uint64_t> generation{1};
 	Tracer tracer;
 };
@@ -54,6 +55,7 @@ struct Packet {
 	VnetHeader vnet;
 	xlat_view view;
 	bool turned = false; /* it is the second half of a hairpin */
+	uint32_t told_mtu = 0; /* what its sender hears when it is too big */
 
 	/* Datagrams of a super-packet on the wire, and bytes of all of them. */
 	uint32_t segments() const;
@@ -118,6 +120,15 @@ private:
 	void emit_fragments(const uint8_t *start, const xlat_edit &edit);
 	bool split(Packet &packet, const std::function<void(Packet &)> &send);
 	xlat_params params_for(const Packet &packet) const;
+
+	/* translator_mtu.cc: what the routes of both sides carry */
+	xlat_params params64(const Packet &packet, const xlat_tuple4 &to, bool again);
+	xlat_params params46(const Packet &packet, const xlat_tuple6 &to);
+	void tell_mtu6(Packet &packet, xlat_params params);
+	void tell_mtu4(Packet &packet, xlat_params params);
+	void bound_error(const Packet &packet, const xlat_tuple4 &four, const xlat_tuple6 &six,
+			 xlat_params &params);
+
 	VnetHeader vnet_after(const Packet &packet, const xlat_edit &edit) const;
 	be16 next_id(uint32_t count);
 
@@ -165,6 +176,7 @@ private:
 	const int queue_, wake_;
 
 	std::shared_ptr<const TranslatorConfig> config_;
+	PathMtu paths_;
 	uint64_t generation_ = 0;
 	Time now_ = 0, next_tick_ = 0;
 	unsigned bulk_ = 0;

@@ -61,15 +61,9 @@ function addressesOfRole(config: Config, host: Host, role: 'inside' | 'outside',
     .filter((text) => text.includes(':') === (family === 6) && !/^fe[89ab]/.test(text))
 }
 
-/** `auto`: the payload of the largest TCP packet that every link of either role carries, 0 when none is known. */
-function mssOf(config: Config, host: Host): number {
-  const { mssClamp } = config.translation
-  if (mssClamp !== 'auto') return mssClamp === 'off' ? 0 : parseSize(mssClamp)
-  const rooms = config.interfaces.flatMap(({ name, role, mtu }) => {
-    const size = mtu ?? host.links.find((link) => link.name === name)?.mtu
-    return size ? [size - (role === 'inside' ? 60 : 40)] : []
-  })
-  return rooms.length > 0 ? Math.min(...rooms) : 0
+function mssOf({ translation: { mssClamp } }: Config): DataplaneConfig['mssClamp'] {
+  if (mssClamp === 'auto') return mssClamp
+  return mssClamp === 'off' ? 0 : parseSize(mssClamp)
 }
 
 export function dataplaneConfig(config: Config, host: Host): DataplaneConfig | undefined {
@@ -91,7 +85,7 @@ export function dataplaneConfig(config: Config, host: Host): DataplaneConfig | u
     logged: (nat64 && config.log.bindings?.events) ?? 'nothing',
     ...(siit && { siit: { ...siit, amendUdpChecksumZero: translation.amendUdpChecksumZero } }),
     lowestIpv6Mtu: translation.lowestIpv6Mtu,
-    mssClamp: mssOf(config, host),
+    mssClamp: mssOf(config),
     copyTrafficClass: translation.copyTrafficClass,
     tos: translation.tos,
     icmpErrorRate: translation.icmpErrorRate,
@@ -107,7 +101,6 @@ export function dataplaneOptions(config: Config, host: Host, names: Names): Data
   if (!plane) return undefined
   return {
     device: names.device,
-    mtu: DEVICE_MTU,
     threads: config.translation.threads || Math.min(availableParallelism(), MAX_THREADS),
     sessionFile: `${names.runDirectory}/sessions`,
     maxSessions: config.nat64?.maxSessions ?? DEFAULT_MAX_SESSIONS,

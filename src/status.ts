@@ -31,8 +31,10 @@ export interface Status {
   readonly uptime: number
   readonly configHash: string
   readonly interfaces: readonly InterfaceStatus[]
-  readonly nat64: Omit<DataplaneStatus, 'siit'> | null
+  readonly nat64: Omit<DataplaneStatus, 'siit' | 'mtus'> | null
   readonly siit: SiitStatus | null
+  /** What the translator takes the routes of both sides to carry. */
+  readonly mtus: DataplaneStatus['mtus']
   readonly clients: ReturnType<Dataplane['clients']>
   readonly dns64: unknown
   readonly advertise: unknown
@@ -77,14 +79,15 @@ function interfacesOf(config: Config, host: Host): InterfaceStatus[] {
 export function translators(
   { nat64, siit }: Config,
   dataplane: Pick<Dataplane, 'status'> | undefined,
-): Pick<Status, 'nat64' | 'siit'> {
-  if (!dataplane) return { nat64: null, siit: null }
-  const { siit: stateless, ...stateful } = dataplane.status()
+): Pick<Status, 'nat64' | 'siit' | 'mtus'> {
+  if (!dataplane) return { nat64: null, siit: null, mtus: [] }
+  const { siit: stateless, mtus, ...stateful } = dataplane.status()
   const { device, datapath } = stateful
   const addresses = siit && { prefix: siit.prefix ?? null, mappings: siit.map.length }
   return {
     nat64: nat64 ? stateful : null,
     siit: addresses ? { device, datapath, ...addresses, ...stateless } : null,
+    mtus,
   }
 }
 

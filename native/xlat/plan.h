@@ -128,7 +128,7 @@ XLAT_FN enum xlat_reason xlat_plan64(const uint8_t *packet, const struct xlat_vi
 
 /*
  * Whether the packet leaves as fragments: DF clear, and larger than every IPv6 link must carry (RFC
- * 7915 4). A super-packet has to be split into its segments before.
+ * 7915 4), or than this one does. A super-packet has to be split into its segments before.
  */
 XLAT_FN enum xlat_reason xlat_plan_size46(const struct xlat_view *v,
 					  const struct xlat_params *params, struct xlat_edit *edit)
@@ -137,6 +137,8 @@ XLAT_FN enum xlat_reason xlat_plan_size46(const struct xlat_view *v,
 	uint32_t size = xlat_segment_size(v, params, header);
 	uint32_t lowest = params->lowest_ipv6_mtu;
 
+	if (params->mtu6)
+		lowest = xlat_min(lowest, params->mtu6);
 	if (lowest < XLAT_IP6_MIN_MTU)
 		lowest = XLAT_IP6_MIN_MTU;
 	if (!v->df && size > lowest) {

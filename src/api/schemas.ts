@@ -236,6 +236,17 @@ const PlaneSchema = Type.Object(
   { description: 'The NAT64 translator.' },
 )
 
+const MtusSchema = Type.Array(
+  Type.Object({
+    side: Type.Enum(['ipv4', 'ipv6']),
+    device: Type.String({ description: 'By which the routes leave.' }),
+    mtu: count('Bytes that they carry.'),
+    routes: count('How many there are.'),
+    example: Type.String({ description: 'One of them.' }),
+  }),
+  { description: 'What the translator takes the routes of both sides to carry.' },
+)
+
 export const StatusSchema = Type.Object(
   {
     version: Type.String(),
@@ -252,6 +263,7 @@ export const StatusSchema = Type.Object(
     ),
     nat64: Type.Union([PlaneSchema, Type.Null()]),
     siit: Type.Union([SiitSchema, Type.Null()]),
+    mtus: MtusSchema,
     clients: ClientsSchema.properties.clients,
     dns64: Type.Unknown({ description: 'Counters of DNS64, as at /api/v1/dns64; null when it does not run.' }),
     advertise: Type.Unknown({ description: 'Router advertisements; null when there are none.' }),

@@ -18,6 +18,7 @@ export function statusLines(status: Status): string[] {
     interfaces(status),
     nat64(status),
     siit(status),
+    mtus(status),
     clients(status),
     dns64(status.dns64 as Dns64 | null),
     status.advertise ? ['advertise', ...tree(status.advertise, '  ')] : [],
@@ -62,6 +63,11 @@ function siit({ siit }: Status): string[] {
   if (!siit) return []
   const under = siit.prefix === null ? 'no prefix' : `IPv4 under ${siit.prefix}`
   return [`siit on ${siit.device}: ${under}, ${siit.mappings} mappings`, ...traffic(siit)].map(printable)
+}
+
+function mtus({ mtus }: Status): string[] {
+  const rows = mtus.map(({ side, mtu, device, routes, example }) => [side, mtu, device, routes, example])
+  return rows.length === 0 ? [] : table(['side', 'mtu', 'device', 'routes', 'such as'], rows)
 }
 
 function traffic(moved: NonNullable<Status['siit' | 'nat64']>): string[] {

@@ -173,7 +173,7 @@ const Translation = defaulted(
     }),
     mssClamp: text(
       'mss',
-      'The most payload that a TCP SYN of either direction may announce; `auto` is what the links of both roles carry.',
+      'The most payload that a TCP SYN of either direction may announce; `auto` is what the routes to both ends carry.',
       { default: 'off', atLeast: '216B', atMost: '65475B' },
     ),
     copyTrafficClass: Type.Boolean({

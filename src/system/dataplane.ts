@@ -44,8 +44,8 @@ export interface DataplaneConfig {
     readonly amendUdpChecksumZero: boolean
   }
   readonly lowestIpv6Mtu: number
-  /** Bytes that a SYN may announce; 0 for as it is. */
-  readonly mssClamp: number
+  /** Bytes that a SYN may announce; 0 for as it is, `auto` for what the routes of both ends carry. */
+  readonly mssClamp: number | 'auto'
   readonly copyTrafficClass: boolean
   /** Of IPv4 packets when it is not copied. */
   readonly tos: number
@@ -60,7 +60,6 @@ export interface DataplaneConfig {
 export interface DataplaneOptions {
   /** Name of the TUN device, created persistent, with multi-queue and vnet header. */
   readonly device: string
-  readonly mtu: number
   readonly threads: number
   /** The mapped session table; adopted when its layout, boot and namespace match. */
   readonly sessionFile: string
@@ -174,6 +173,16 @@ export interface TraceBatch {
   readonly missed: number
 }
 
+/** Routes of one side that leave by one device and carry as much. */
+export interface RouteGroup {
+  readonly side: 'ipv4' | 'ipv6'
+  readonly device: string
+  readonly mtu: number
+  readonly routes: number
+  /** One of them. */
+  readonly example: string
+}
+
 /** Packets and bytes that went through, and packets that were lost. */
 export interface Traffic {
   /** From IPv6 to IPv4. */
@@ -198,6 +207,8 @@ export interface DataplaneStatus extends Traffic {
   readonly maxSessions: number
   /** What went without a session, and was lost there. */
   readonly siit: Traffic
+  /** What the translator takes the routes to carry. */
+  readonly mtus: readonly RouteGroup[]
   readonly pools: readonly {
     readonly addresses: readonly string[]
     readonly portsUsed: number

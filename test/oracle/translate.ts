@@ -399,7 +399,7 @@ export function translate46(bytes: Uint8Array, to: Flow, innerTo: Flow, params: 
   if (packet.kind === 'icmp error') return error46(packet, to, innerTo, params)
   const hop = hopLimit(packet, params)
   const size = largest(packet, isFragment(packet) ? 48 : 40, params)
-  const lowest = Math.max(1280, params.lowestIpv6Mtu)
+  const lowest = Math.max(1280, Math.min(params.lowestIpv6Mtu, params.mtu6 || params.lowestIpv6Mtu))
   const split = !packet.df && size > lowest
   if (split && params.gsoSize) throw new Drop('SPLIT_FIRST')
   if (packet.df && params.mtu6 && size > params.mtu6) throw new Drop('TOO_BIG')

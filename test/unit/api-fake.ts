@@ -69,6 +69,7 @@ const PLANE: DataplaneStatus = {
   bytes46: 4000,
   dropped: 7,
   siit: { packets64: 5, bytes64: 500, packets46: 6, bytes46: 6000, dropped: 2 },
+  mtus: [{ side: 'ipv4', device: 'wan0', mtu: 1500, routes: 2, example: '0.0.0.0/0' }],
   pools: [{ addresses: ['198.51.100.64/28'], portsUsed: 1, portsTotal: 1_032_192 }],
 }
 

@@ -213,6 +213,7 @@ describe('commands to the daemon', () => {
       /^ {2}198\.51\.100\.64\/28 +1 +1032192$/m,
       /^siit on sixgate0: IPv4 under 2001:db8:100::\/40, 1 mappings$/m,
       /^ {2}IPv6 to IPv4 5 packets, 500 B\n {2}IPv4 to IPv6 6 packets, 5\.9 KiB\n {2}lost 2 packets/m,
+      /^ipv4 +1500 +wan0 +2 +0\.0\.0\.0\/0$/m,
       /^2001:db8:1::5 +4 +400 B +3 +3\.9 KiB$/m,
       /^ {2}192\.0\.2\.53:53 +down +0 +0 +0\.0 ms$/m,
     ])

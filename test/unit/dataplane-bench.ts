@@ -125,7 +125,7 @@ export class Bench {
 
   options(changes: Partial<DataplaneOptions> = {}, config: Partial<DataplaneConfig> = {}): DataplaneOptions {
     return {
-      ...{ device: 'sixgate0', mtu: 65535, threads: 2, maxSessions: 4096 },
+      ...{ device: 'sixgate0', threads: 2, maxSessions: 4096 },
       sessionFile: join(this.directory, 'sessions'),
       config: { ...CONFIG, ...config },
       ...changes,

@@ -194,6 +194,15 @@ def fragments():
     t.translate('RFC 7915 §4: a lowest IPv6 MTU below 1280 is 1280', '46', ip4(S4, P4, 17, six_fit := udp(S4, P4, 53, 40000, load(1232))),
                 ip6(S6, C6, 17, udp(S6, C6, 53, 1234, load(1232)), hop=63), back, lowest=600)
     assert len(six_fit) == 1240
+    narrow = (1400 - 48) // 8 * 8
+    wide4, wide6 = udp(S4, P4, 53, 40000, load(1400)), udp(S6, C6, 53, 1234, load(1400))
+    t.translate('RFC 7915 §4: a next hop narrower than the lowest IPv6 MTU bounds the fragments', '46',
+                ip4(S4, P4, 17, wide4, id=0xbeef),
+                [ip6(S6, C6, 44, frag6(17, 0, True, 0xbeef) + wide6[:narrow], hop=63),
+                 ip6(S6, C6, 44, frag6(17, narrow, False, 0xbeef) + wide6[narrow:], hop=63)], back, lowest=1500, mtu6=1400)
+    t.translate('RFC 7915 §4: a next hop wider than the lowest IPv6 MTU does not bound the fragments', '46', ip4(S4, P4, 17, body4, id=0xbeef),
+                [ip6(S6, C6, 44, frag6(17, 0, True, 0xbeef) + body6[:step], hop=63),
+                 ip6(S6, C6, 44, frag6(17, step, False, 0xbeef) + body6[step:], hop=63)], back, mtu6=1500)
     part = load(1480)
     t.translate('RFC 7915 §4: a fragment too large for IPv6 is fragmented again, its M kept', '46',
                 ip4(S4, P4, 17, part, id=0xbeef, offset=1480, mf=True),
