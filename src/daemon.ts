@@ -7,6 +7,7 @@ import { mkdir } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AdvertiseService, advertise } from './advertise.ts'
 import { BindingLogService, type BindingLogStats } from './binding-log.ts'
+import { ChecksumLog } from './checksum-log.ts'
 import { type Clock, systemClock } from './clock.ts'
 import type { Config } from './config/schema.ts'
 import { Dhcp4Service } from './dhcp4.ts'
@@ -105,6 +106,7 @@ export class Daemon {
       new AdvertiseService(system, this.#clock, log, names),
       this.#dns64,
       this.#bindingLog,
+      new ChecksumLog(() => this.dataplane, this.#clock, log),
     ]
   }
 

@@ -165,6 +165,46 @@ export const operations = {
   async udpHeard({ handle }: { handle: number }): Promise<{ from: string; size: number }[]> {
     return heard.get(handle) ?? []
   },
+
+  /** Sends datagrams numbered from 0, one each millisecond or as many as it then owes, until `udpStop`. */
+  async udpNumber({ host, port, local, every }: NumberOptions): Promise<number> {
+    const socket = await bind(local, 0)
+    const handle = keep(socket)
+    const began = performance.now()
+    const state = { sent: 0, timer: undefined as NodeJS.Timeout | undefined }
+    state.timer = setInterval(() => {
+      // a burst after a standstill would try the receiver's buffer, not the way
+      for (let left = 4; left > 0 && state.sent * every < performance.now() - began; left--)
+        socket.send(String(state.sent++), port, host)
+    }, 1)
+    numbered.set(handle, state)
+    return handle
+  },
+
+  /** How many were sent. */
+  async udpStop({ handle }: { handle: number }): Promise<number> {
+    const state = numbered.get(handle)
+    clearInterval(state?.timer)
+    return state?.sent ?? 0
+  },
+
+  /** Notes numbered datagrams by the address they come from, for `udpTally`. */
+  async udpCount({ host, port }: { host: string; port: number }): Promise<number> {
+    const socket = await bind(host, port)
+    const handle = keep(socket)
+    const tally = new Map<string, number[]>()
+    tallies.set(handle, tally)
+    socket.on('message', (message, { address }) => {
+      const numbers = tally.get(address)
+      if (numbers) numbers.push(Number(message))
+      else tally.set(address, [Number(message)])
+    })
+    return handle
+  },
+
+  async udpTally({ handle }: { handle: number }): Promise<Record<string, number[]>> {
+    return Object.fromEntries(tallies.get(handle) ?? [])
+  },
 }
 
 interface SourceOptions {
@@ -187,8 +227,17 @@ interface UdpOptions {
   local?: string
   localPort?: number
 }
+interface NumberOptions {
+  host: string
+  port: number
+  local: string
+  /** Milliseconds. */
+  every: number
+}
 export type Operations = typeof operations
 
+const numbered = new Map<number, { sent: number; timer: NodeJS.Timeout | undefined }>()
+const tallies = new Map<number, Map<string, number[]>>()
 const heard = new Map<number, { from: string; size: number }[]>()
 
 function keep(socket: Datagram): number {

@@ -166,6 +166,17 @@ describe.skipIf(reason)(`Packets without a session${reason ? ` SKIP: ${reason}` 
     expect(isSound(await exchange(bare()))).toBe(true)
   })
 
+  it('without a UDP checksum are known by addresses and ports, first fragments too (RFC 7915 section 4.5)', async () => {
+    await configure({ siit: { ...SIIT, amendUdpChecksumZero: true } })
+    const segment = udpSegment(IN, { from: 5003, to: 9 }, Buffer.alloc(64, 7))
+    segment.writeUInt16BE(0, 6)
+    const first = ip({ ...IN, fragment: { offset: 0, more: true, id: 78 } }, 'udp', segment.subarray(0, 40))
+    expect(await lost(first)).toEqual(['UDP_CHECKSUM_ZERO'])
+    const rows: DropCounter[] = await owner.order('call', plane, 'drops')
+    const row = rows.find((one) => one.reason === 'UDP_CHECKSUM_ZERO')
+    expect(row?.last.at(-1)).toMatchObject({ source: `${PEER4}:5003`, destination: `${HOST4}:9`, protocol: 'udp' })
+  })
+
   it('in fragments pass one by one, whatever comes first; those of ICMP are lost', async () => {
     const whole = udpSegment(IN, { from: 5000, to: 7 }, Buffer.alloc(64, 7))
     const last = { ...IN, fragment: { offset: 40, more: false, id: 77 } }
