@@ -285,14 +285,16 @@ Verdict SessionTable::Impl::open46(Shard &shard, uint32_t bound, const Tuple4 &t
 }
 
 /**
- * A SYN to a port of ours that nobody may use yet (RFC 6146 section 3.5.2.2); anything else has no
- * binding.
+ * A SYN to a port of ours that nobody may use yet (RFC 6146 section 3.5.2.2). Other segments are
+ * lost without a word there; anything else has no binding.
  */
 Verdict SessionTable::Impl::hold(const Policy &policy, const Tuple4 &tuple, const Facts &facts,
 				 Time now)
 {
-	if (facts.protocol != Protocol::TCP || !tcp_opens(facts.tcp_flags))
+	if (facts.protocol != Protocol::TCP)
 		return refuse(XLAT_NO_BINDING);
+	if (!tcp_opens(facts.tcp_flags))
+		return refuse(XLAT_TCP_NOT_SYN);
 	const PoolAddress *address = policy.address_of(tuple.pool);
 	if (!address || !policy.lends(address, tuple.pool_port))
 		return refuse(XLAT_NO_BINDING);

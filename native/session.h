@@ -308,9 +308,9 @@ public:
 	Verdict outbound(const Tuple6 &tuple, const Facts &facts, Time now);
 
 	/**
-	 * A packet to a pool address. Reasons: XLAT_NO_BINDING, XLAT_FILTERED, XLAT_SYN_HELD_FULL,
-	 * XLAT_TABLE_FULL, XLAT_CLIENT_SESSIONS, XLAT_CLIENT_RATE. When `held` is set the packet waits for the client's own SYN: it goes
-	 * nowhere and is not dropped.
+	 * A packet to a pool address. Reasons: XLAT_NO_BINDING, XLAT_FILTERED, XLAT_TCP_NOT_SYN,
+	 * XLAT_SYN_HELD_FULL, XLAT_TABLE_FULL, XLAT_CLIENT_SESSIONS, XLAT_CLIENT_RATE. When `held` is
+	 * set the packet waits for the client's own SYN: it goes nowhere and is not dropped.
 	 */
 	Verdict inbound(const Tuple4 &tuple, const Facts &facts, Time now);
 

@@ -109,10 +109,13 @@ Verdict SessionTable::foresee46(const Tuple4 &tuple, const Facts &facts, Time no
 			return pass(six, tuple, true, tcp ? State::V4_INIT : State::ESTABLISHED);
 		}
 		unsigned other = home ? impl_->borrower(shard, facts.protocol, tuple) : SHARDS;
-		if (other == SHARDS || other == at)
+		if (other == SHARDS || other == at) {
+			if (tcp && !opens)
+				return refuse(XLAT_TCP_NOT_SYN);
 			return opens && address && policy.lends(address, tuple.pool_port) ?
 				       held :
 				       refuse(XLAT_NO_BINDING);
+		}
 		at = other;
 	}
 }

@@ -130,6 +130,13 @@ void Worker::later_fragment(Packet &packet, const FragmentKey &key)
 	}
 }
 
+/* With a first fragment are lost those that waited for it. */
+void Worker::lose_waiting(const Packet &packet, const FragmentKey &key, xlat_reason why)
+{
+	if (uint64_t waiting = shared_.fragments.withdraw(key).size())
+		drop(packet, why, waiting);
+}
+
 void Worker::fragment6(Packet &packet)
 {
 	if (is_dry())
@@ -140,13 +147,13 @@ void Worker::fragment6(Packet &packet)
 		return reassemble(packet, key);
 	if (!packet.view.first)
 		return later_fragment(packet, key);
-	if (!packet.view.has_ports)
-		return drop(packet, XLAT_UNKNOWN_PROTOCOL,
-			    1 + shared_.fragments.withdraw(key).size());
+	if (!packet.view.has_ports) {
+		lose_waiting(packet, key, XLAT_UNKNOWN_PROTOCOL);
+		return refuse(packet, XLAT_UNKNOWN_PROTOCOL);
+	}
 	Verdict verdict = admit6(packet);
 	if (verdict.reason) {
-		if (uint64_t waiting = shared_.fragments.withdraw(key).size())
-			drop(packet, verdict.reason, waiting);
+		lose_waiting(packet, key, verdict.reason);
 		return refuse(packet, verdict);
 	}
 	decision = {protocol_of(packet.view), verdict.six, verdict.four, verdict.session, 0};
@@ -172,9 +179,10 @@ void Worker::fragment4(Packet &packet)
 		return reassemble(packet, key);
 	if (!packet.view.first)
 		return later_fragment(packet, key);
-	if (!packet.view.has_ports)
-		return drop(packet, XLAT_UNKNOWN_PROTOCOL,
-			    1 + shared_.fragments.withdraw(key).size());
+	if (!packet.view.has_ports) {
+		lose_waiting(packet, key, XLAT_UNKNOWN_PROTOCOL);
+		return refuse(packet, XLAT_UNKNOWN_PROTOCOL);
+	}
 	if (without_checksum(packet)) {
 		std::vector<std::vector<uint8_t>> waiting = shared_.fragments.withdraw(key);
 		reassemble(packet, key);
@@ -187,8 +195,7 @@ void Worker::fragment4(Packet &packet)
 	if (verdict.held)
 		return;
 	if (verdict.reason) {
-		if (uint64_t waiting = shared_.fragments.withdraw(key).size())
-			drop(packet, verdict.reason, waiting);
+		lose_waiting(packet, key, verdict.reason);
 		return refuse(packet, verdict.reason);
 	}
 	decision = {protocol_of(packet.view), verdict.six, verdict.four, verdict.session, 0};

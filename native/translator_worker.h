@@ -166,6 +166,7 @@ private:
 	void fragment6(Packet &packet);
 	void fragment4(Packet &packet);
 	void later_fragment(Packet &packet, const FragmentKey &key);
+	void lose_waiting(const Packet &packet, const FragmentKey &key, xlat_reason why);
 	void forward_fragment6(Packet &packet, const FragmentDecision &decision);
 	void forward_fragment4(Packet &packet, const FragmentDecision &decision);
 	void reassemble(const Packet &packet, const FragmentKey &key);

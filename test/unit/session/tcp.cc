@@ -151,7 +151,7 @@ CASE("drops a TCP segment without session or binding unless it is a SYN")
 	f.open();
 	for (uint8_t flags : { TCP_ACK, TCP_FIN, TCP_RST, SYN_ACK, FIN_ACK })
 		EQUAL(f.out(client(1), 40000, 80, tcp(flags)).reason, XLAT_TCP_NOT_SYN);
-	EQUAL(f.in(f.pool, 2000, f.remote, 80, tcp(TCP_ACK)).reason, XLAT_NO_BINDING);
+	EQUAL(f.in(f.pool, 2000, f.remote, 80, tcp(TCP_ACK)).reason, XLAT_TCP_NOT_SYN);
 	EQUAL(f.sessions(), 0);
 	EQUAL(f.bindings(), 0);
 }

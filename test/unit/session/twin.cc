@@ -247,7 +247,10 @@ struct Twin : Fixture {
 				if (!again)
 					held.push_back({ t, now + HOLD });
 			} else {
-				EQUAL(v.reason, binding && !syn ? XLAT_FILTERED : XLAT_NO_BINDING);
+				EQUAL(v.reason, binding && !syn ? XLAT_FILTERED
+						: f.protocol == Protocol::TCP && !syn ?
+								  XLAT_TCP_NOT_SYN :
+								  XLAT_NO_BINDING);
 			}
 			return;
 		}
