@@ -158,17 +158,21 @@ bool Worker::linger()
 	return false;
 }
 
+Time Worker::turn()
+{
+	now_ = boot_time();
+	refresh();
+	unsigned count = drain();
+	Time wait = tick();
+	return count == BATCH || (wait && count && linger()) ? 0 : wait;
+}
+
 void Worker::run(std::stop_token stop)
 {
 	pollfd watched[2] = {{queue_, POLLIN, 0}, {wake_, POLLIN, 0}};
 	while (!stop.stop_requested()) {
-		now_ = boot_time();
-		refresh();
-		unsigned count = drain();
-		Time wait = tick();
-		if (count == BATCH || wait == 0)
-			continue;
-		if (count && linger())
+		Time wait = turn();
+		if (wait == 0)
 			continue;
 		poll(watched, 2, static_cast<int>(wait));
 		/* A device that was deleted is readable for ever: look for the stop only. */

@@ -86,6 +86,12 @@ public:
 	void run(std::stop_token stop);
 
 	/*
+	 * Once through what waits in the queue and the timers that are due, without sleeping. In how many
+	 * milliseconds they are due again; 0 when there is more to do at once.
+	 */
+	Time turn();
+
+	/*
 	 * What would become of a packet of at most PACKET_MAX bytes; for a worker of its own, with
 	 * no queue.
 	 */

@@ -1,62 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Compiles the tests of the stateful machine (native/session*, pool, fragment) into a program, under the sanitizers. */
-import { execFile } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+/** Compiles the tests of the stateful machine (native/session*, pool, fragment) into a program. */
 import { basename, join } from 'node:path'
-import { promisify } from 'node:util'
+import { buildProgram, files, native } from './native-program.ts'
 
-export const execute = promisify(execFile)
-const native = join(import.meta.dirname, '../../native')
+export { execute } from './native-program.ts'
+
 const tests = join(import.meta.dirname, 'session')
-const out = join(native, 'build/session-test')
-const SANITIZERS = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all']
-const FLAGS = ['-std=c++20', '-O1', '-g1', '-fno-exceptions', '-Wall', '-Wextra', '-Werror', '-pthread', ...SANITIZERS]
-
-function files(directory: string, pattern: RegExp): string[] {
-  const names = readdirSync(directory).filter((name) => pattern.test(name))
-  return names.sort().map((name) => join(directory, name))
-}
-
-/** Makes `target` unless it is there; two runs at once cannot hand each other half a file. */
-async function make(target: string, flags: readonly string[]): Promise<string> {
-  if (existsSync(target)) return target
-  const scratch = `${target}.${process.pid}`
-  await execute('g++', [...flags, '-o', scratch], { maxBuffer: 1 << 24 })
-  renameSync(scratch, target)
-  return target
-}
 
 /**
  * The program: `--list` prints the sentences of its cases, a sentence runs that case and prints nothing when all is
- * well. Objects are named by the hash of their source, all headers and the flags.
+ * well.
  */
-export async function build(): Promise<string> {
-  const ours = /^(session|pool|fragment)[a-z_]*\./
-  const sources = [...files(native, /\.cc$/).filter((file) => ours.test(basename(file))), ...files(tests, /\.cc$/)]
-  const headers = [
-    ...files(native, /\.h$/).filter((file) => ours.test(basename(file))),
-    ...files(join(native, 'xlat'), /^(types|reason|checksum)\.h$/),
-    ...files(tests, /\.h$/),
-  ]
-  const common = createHash('sha256').update(FLAGS.join(' '))
-  for (const header of headers) common.update(readFileSync(header))
-  const jobs = sources.map((source) => {
-    const hash = common.copy().update(readFileSync(source)).digest('hex').slice(0, 16)
-    return { source, object: join(out, `${basename(source, '.cc')}-${hash}.o`) }
+export function build(): Promise<string> {
+  const ours = (file: string) => /^(session|pool|fragment)[a-z_]*\./.test(basename(file))
+  return buildProgram({
+    name: 'session',
+    sources: [...files(native, /\.cc$/).filter(ours), ...files(tests, /\.cc$/)],
+    headers: [
+      ...files(native, /\.h$/).filter(ours),
+      ...files(join(native, 'xlat'), /^(types|reason|checksum)\.h$/),
+      ...files(tests, /\.h$/),
+    ],
   })
-  mkdirSync(out, { recursive: true })
-  const queue = [...jobs]
-  const compile = async () => {
-    for (let job = queue.shift(); job; job = queue.shift()) await make(job.object, [...FLAGS, '-c', job.source])
-  }
-  await Promise.all([compile(), compile()])
-  const objects = jobs.map((job) => job.object)
-  const program = join(out, `session-${createHash('sha256').update(objects.join()).digest('hex').slice(0, 16)}`)
-  await make(program, [...FLAGS, ...objects])
-  for (const name of readdirSync(out)) {
-    const path = join(out, name)
-    if (path !== program && !objects.includes(path) && !/\.\d+$/.test(name)) rmSync(path, { force: true })
-  }
-  return program
 }
