@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- *            ┌── a0 sixgate b0 ──┐        64:ff9b::192.0.2.80       pool 198.51.100.64/28
+ *            ┌── a0 sixgate b0 ──┐        64:ff9b::192.0.2.80       pool 198.51.100.64/28, or stateless:
+ *            │                   │        2001:db8:65::192.0.2.80   the client is 198.51.100.64
  *   client ──┼── a1 tayga   b1 ──┼── server
  *            └── a2 plain   b2 ──┘        2001:db8:80::80
  *
@@ -24,16 +25,22 @@ export interface Arena {
 interface Capacity {
   readonly addresses?: string
   readonly maxSessions?: number
+  /** Both translate by a mapping of the client, tayga's own way. */
+  readonly stateless?: boolean
 }
 
-function configuration({ addresses = '198.51.100.64/28', maxSessions = 65_536 }: Capacity): string {
+const STATELESS = { prefix: '2001:db8:65::/96', map: [{ ipv6: '2001:db8:10::10', ipv4: '198.51.100.64' }] }
+
+function configuration({ addresses = '198.51.100.64/28', maxSessions = 65_536, stateless }: Capacity): string {
   return JSON.stringify({
     version: 1,
     interfaces: [
       { name: 'a0', role: 'inside', addresses: ['2001:db8:10::1/64'] },
       { name: 'b0', role: 'outside', addresses: ['192.0.2.1/25'] },
     ],
-    nat64: { allowNonGlobal: true, maxSessions, pools: [{ addresses: [addresses] }] },
+    ...(stateless
+      ? { siit: STATELESS }
+      : { nat64: { allowNonGlobal: true, maxSessions, pools: [{ addresses: [addresses] }] } }),
     api: { listen: ['[::1]:8064'] },
     log: { level: 'warn' },
   })
@@ -51,7 +58,7 @@ async function link(arena: Omit<Arena, 'gateway' | 'target'>, router: Namespace,
   )
 }
 
-async function startTayga(topology: Topology, router: Namespace): Promise<void> {
+async function startTayga(topology: Topology, router: Namespace, stateless = false): Promise<void> {
   const directory = topology.ownPath(`/run/sixgate-lab/tayga-${topology.id}`)
   await router.run('mkdir', ['-p', directory])
   const config = topology.ownPath(`/run/sixgate-lab/tayga-${topology.id}.conf`)
@@ -62,7 +69,7 @@ async function startTayga(topology: Topology, router: Namespace): Promise<void> 
       'ipv4-addr 203.0.113.1',
       'ipv6-addr 2001:db8:11::2',
       'prefix 2001:db8:64::/96',
-      'dynamic-pool 198.51.100.128/25',
+      stateless ? 'map 198.51.100.130 2001:db8:11::10' : 'dynamic-pool 198.51.100.128/25',
       `data-dir ${directory}`,
       '',
     ].join('\n'),
@@ -92,17 +99,19 @@ export async function openArena(name: string, capacity: Capacity = {}): Promise<
     await tayga.ip('address', 'add', '192.0.2.129/25', 'dev', 'b1')
     await plain.ip('address', 'add', '2001:db8:80::1/64', 'dev', 'b2', 'nodad')
     await plain.sysctl({ 'net.ipv6.conf.all.forwarding': 1 })
-    await client.ip('-6', 'route', 'add', '64:ff9b::/96', 'via', '2001:db8:10::1')
+    for (const prefix of ['64:ff9b::/96', STATELESS.prefix])
+      await client.ip('-6', 'route', 'add', prefix, 'via', '2001:db8:10::1')
     await client.ip('-6', 'route', 'add', '2001:db8:64::/96', 'via', '2001:db8:11::1')
     await client.ip('-6', 'route', 'add', '2001:db8:80::/64', 'via', '2001:db8:12::1')
     await server.ip('route', 'add', '198.51.100.64/26', 'via', '192.0.2.1')
     await server.ip('route', 'add', '198.51.100.128/25', 'via', '192.0.2.129')
     await server.ip('-6', 'route', 'add', '2001:db8:12::/64', 'via', '2001:db8:80::1')
-    await startTayga(topology, tayga)
+    await startTayga(topology, tayga, capacity.stateless)
     const file = topology.ownPath(`/run/sixgate-lab/${name}-${topology.id}.yaml`)
     writeFileSync(file, configuration(capacity))
     const gateway = await new Gateway(sixgate, file, `b${topology.id}`).start()
-    const target = { sixgate: '64:ff9b::192.0.2.80', tayga: '2001:db8:64::192.0.2.180', plain: '2001:db8:80::80' }
+    const sixgateTarget = capacity.stateless ? '2001:db8:65::192.0.2.80' : '64:ff9b::192.0.2.80'
+    const target = { sixgate: sixgateTarget, tayga: '2001:db8:64::192.0.2.180', plain: '2001:db8:80::80' }
     for (const [way, address] of Object.entries(target))
       await until(`${way} carries a ping`, async () => {
         return (await client.attempt('ping', ['-6', '-c', '1', '-W', '1', address])).code === 0

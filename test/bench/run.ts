@@ -15,6 +15,14 @@ const BENCHES: Record<string, { readonly summary: string; readonly load: () => P
     summary: 'the highest rate of 64-byte datagrams without loss, against tayga',
     load: () => import('./tun-udp.ts'),
   },
+  'siit-tcp': {
+    summary: 'as tun-tcp, with stateless translation: tayga is stateless too',
+    load: async () => ({ run: async (args) => (await import('./tun-tcp.ts')).measure(args, true) }),
+  },
+  'siit-udp': {
+    summary: 'as tun-udp, with stateless translation',
+    load: async () => ({ run: async (args) => (await import('./tun-udp.ts')).measure(args, true) }),
+  },
   sessions: {
     summary: 'a million sessions: bytes each, and what a packet costs against a thousand',
     load: () => import('./sessions.ts'),

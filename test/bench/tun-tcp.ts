@@ -9,11 +9,16 @@ const ROUNDS = 5
 async function stream({ client }: Arena, address: string, reverse: boolean): Promise<number> {
   const args = ['-6', '-J', '-t', String(SECONDS), '-c', address, ...(reverse ? ['-R'] : [])]
   const result = JSON.parse(await client.run('iperf3', args))
-  return result.end.sum_received.bits_per_second / 1e9
+  const received = result.end?.sum_received
+  if (!received) throw new Error(`iperf3 to ${address}: ${result.error ?? 'nothing was received'}`)
+  return received.bits_per_second / 1e9
 }
 
-export async function run(args: string[]): Promise<void> {
-  const arena = await openArena('benchtcp')
+export const run = (args: string[]) => measure(args, false)
+
+export async function measure(args: string[], stateless: boolean): Promise<void> {
+  const bench = stateless ? 'siit-tcp' : 'tun-tcp'
+  const arena = await openArena(stateless ? 'siittcp' : 'benchtcp', { stateless })
   try {
     const iperf = arena.server.spawn('iperf3', ['-s', '--forceflush'])
     await iperf.waitFor(/listening/i)
@@ -34,7 +39,7 @@ export async function run(args: string[]): Promise<void> {
       },
       { name: `to tayga, ${way}`, value: middle(`sixgate ${way}`) / middle(`tayga ${way}`), wanted: 4 },
     ])
-    publish({ bench: 'tun-tcp', unit: 'Gbit/s, one stream', values, ratios }, args.includes('--json'))
+    publish({ bench, unit: 'Gbit/s, one stream', values, ratios }, args.includes('--json'))
   } finally {
     await arena.topology.close()
   }

@@ -71,10 +71,13 @@ async function peak(arena: Arena, way: Way): Promise<number> {
   return got / PROBE_MS / 1000
 }
 
-export async function run(args: string[]): Promise<void> {
+export const run = (args: string[]) => measure(args, false)
+
+export async function measure(args: string[], stateless: boolean): Promise<void> {
   mkdirSync(`${root}.cache/bench`, { recursive: true })
   await command('g++', ['-std=c++20', '-O2', '-Wall', '-o', blast, `${root}test/bench/blast.cc`])
-  const arena = await openArena('benchudp')
+  const bench = stateless ? 'siit-udp' : 'tun-udp'
+  const arena = await openArena(stateless ? 'siitudp' : 'benchudp', { stateless })
   try {
     await prepareSink(arena)
     const ways = ['sixgate', 'tayga'] as const
@@ -95,7 +98,7 @@ export async function run(args: string[]): Promise<void> {
         value: middle('sixgate at full blast') / middle('tayga at full blast'),
       },
     ]
-    publish({ bench: 'tun-udp', unit: 'million packets a second', values, ratios }, args.includes('--json'))
+    publish({ bench, unit: 'million packets a second', values, ratios }, args.includes('--json'))
   } finally {
     await arena.topology.close()
   }
