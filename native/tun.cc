@@ -25,10 +25,13 @@ bool fail(TunError &why, int error, const char *code, std::string detail)
 	return false;
 }
 
-/* Everything about a device except reading it needs CAP_NET_ADMIN. */
+/*
+ * Everything about a device except reading it needs CAP_NET_ADMIN; what knows no such request is
+ * another file in the place of /dev/net/tun.
+ */
 const char *code_of(int error)
 {
-	return error == EPERM || error == EACCES ? "NEED_ROOT" : "";
+	return error == EPERM || error == EACCES ? "NEED_ROOT" : error == ENOTTY ? "NO_TUN" : "";
 }
 
 } // namespace
@@ -50,7 +53,9 @@ int Tun::attach(const TunOptions &options, TunError &why)
 	if (ioctl(fd, TUNSETIFF, &request) == 0 && ioctl(fd, TUNSETVNETHDRSZ, &size) == 0)
 		return fd;
 	int error = errno;
-	fail(why, error, code_of(error), options.name + ": " + std::strerror(error));
+	std::string detail = error == ENOTTY ? "it is not a TUN device" :
+					       options.name + ": " + std::strerror(error);
+	fail(why, error, code_of(error), detail);
 	::close(fd);
 	return -1;
 }

@@ -89,6 +89,15 @@ describe.skipIf(reason)(`The life of a data plane${reason ? ` SKIP: ${reason}` :
     await expect(blind.order('open', bench.options())).rejects.toMatchObject({ code: 'NO_TUN' })
   })
 
+  it('says that /dev/net/tun is something else', async () => {
+    const shell = 'mount --bind /dev/null /dev/net/tun && exec "$0" "$@"'
+    const wrong = owner(['unshare', '--mount', 'sh', '-c', shell])
+    await expect(wrong.order('open', bench.options())).rejects.toMatchObject({
+      code: 'NO_TUN',
+      message: expect.stringContaining('it is not a TUN device'),
+    })
+  })
+
   it('refuses a session file that cannot be made', async () => {
     const options = bench.options({ sessionFile: '/nonexistent/sessions' })
     await expect(owner().order('open', options)).rejects.toMatchObject({
