@@ -47,6 +47,7 @@ export const ERRORS = {
   },
   FORBIDDEN: { status: 403, title: 'The token may only read', remedy: 'Use a token of role admin.' },
   NOT_FOUND: { status: 404, title: 'No such resource', remedy: 'See /openapi.json for what there is.' },
+  METHOD_NOT_ALLOWED: { status: 405, title: 'The resource has no such method', remedy: 'Use {methods}.' },
   REQUEST_INVALID: { status: 400, title: 'The request is not valid', remedy: 'See /openapi.json for its form.' },
   TRACE_BUSY: { status: 429, title: 'Too many traces run already', remedy: 'End one of them, or wait.' },
   BODY_TOO_LARGE: { status: 413, title: 'The request body is too large', remedy: 'Send at most 1 MiB.' },

@@ -9,8 +9,8 @@ import type { ChangeOptions, ConfigStore } from '../config/store.ts'
 import { parseDuration } from '../config/units.ts'
 import { GatewayError } from '../errors.ts'
 import { parseEndpoint } from '../net/address.ts'
+import type { App, RouteContext } from './context.ts'
 import * as shape from './schemas.ts'
-import type { App, RouteContext } from './server.ts'
 import { bodyJudgedLater } from './validate.ts'
 
 const LONGEST_CONFIRM = 86_400

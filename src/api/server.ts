@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The REST API: one application behind the unix socket and behind every endpoint of `api.listen`. */
-import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
+import type { IncomingMessage, RequestListener, Server } from 'node:http'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
-import type { ConfigStore } from '../config/store.ts'
+import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 import { GatewayError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { canonicalHost } from '../net/address.ts'
-import { authenticate, authorize, LOCAL, type Principal, type Role } from './auth.ts'
+import { authenticate, authorize, LOCAL } from './auth.ts'
 import { configRoutes } from './config-routes.ts'
-import type { Gateway } from './gateway.ts'
+import type { ApiOptions, App, RouteContext } from './context.ts'
 import { close, Listeners, listenUnix, type Staged } from './listeners.ts'
 import { describe, type RouteRecord } from './openapi.ts'
 import { PROBLEM_TYPE, toGatewayError, toProblem } from './problem.ts'
@@ -17,26 +16,7 @@ import { stateRoutes } from './state-routes.ts'
 import { traceRoutes } from './trace-routes.ts'
 import { validator } from './validate.ts'
 
-declare module 'fastify' {
-  interface FastifyContextConfig {
-    /** Who may use the route; admin unless it says otherwise. */
-    role?: Role
-  }
-  interface FastifyRequest {
-    principal: Principal | undefined
-  }
-}
-
 const BODY_LIMIT = 1024 * 1024
-
-export interface ApiOptions {
-  readonly gateway: Gateway
-  readonly store: ConfigStore
-  readonly log: Log
-  readonly version: string
-  /** Path of the unix socket. */
-  readonly socket?: string
-}
 
 export interface Api {
   /** What is listened on, with the port numbers that were given. */
@@ -44,14 +24,6 @@ export interface Api {
   /** Opens new endpoints before a change of the configuration; commit() closes those that are gone. */
   stage(listen: readonly string[]): Promise<Staged>
   close(): Promise<void>
-}
-
-export type App = FastifyInstance<Server, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxTypeProvider>
-
-/** What the routes work with. */
-export interface RouteContext extends ApiOptions {
-  readonly routes: readonly RouteRecord[]
-  endpoints(): readonly string[]
 }
 
 export async function startApi(options: ApiOptions): Promise<Api> {
@@ -106,6 +78,7 @@ async function createApp(
   app.setSerializerCompiler(() => JSON.stringify)
   acceptBodies(app)
   guard(app, options, isLocal)
+  app.setNotFoundHandler((request, reply) => refuseUnknown(request, reply, routes, options.log))
   const context: RouteContext = { ...options, routes, endpoints }
   configRoutes(app, context)
   stateRoutes(app, context)
@@ -136,8 +109,26 @@ function guard(app: App, { gateway, log }: ApiOptions, isLocal: (request: Incomi
     const level = reply.statusCode >= 400 || request.method !== 'GET' ? 'info' : 'debug'
     log[level](summary(request, reply), 'api request')
   })
-  app.setNotFoundHandler((request, reply) => refuse(request, reply, new GatewayError('NOT_FOUND'), log))
   app.setErrorHandler((error, request, reply) => refuse(request, reply, toGatewayError(error), log))
+}
+
+/** No such path, or no such method of it (RFC 9110 section 15.5.6). */
+function refuseUnknown(request: FastifyRequest, reply: FastifyReply, routes: readonly RouteRecord[], log: Log) {
+  const [path = ''] = request.url.split('?')
+  const allowed = routes.filter(({ url }) => isUnder(url, path)).map(({ method }) => method)
+  if (allowed.length === 0) return refuse(request, reply, new GatewayError('NOT_FOUND'), log)
+  const methods = [...new Set(allowed)].sort().join(', ')
+  reply.header('allow', methods)
+  return refuse(request, reply, new GatewayError('METHOD_NOT_ALLOWED', { values: { methods } }), log)
+}
+
+/** Whether a path is one of a route, in whose place `:name` stands for any segment. */
+function isUnder(url: string, path: string): boolean {
+  const [wanted, given] = [url.split('/'), path.split('/')]
+  return (
+    wanted.length === given.length &&
+    wanted.every((segment, index) => (segment.startsWith(':') ? given[index] !== '' : given[index] === segment))
+  )
 }
 
 function refuse(request: FastifyRequest, reply: FastifyReply, error: GatewayError, log: Log) {

@@ -6,11 +6,11 @@ import type { Config } from '../config/schema.ts'
 import { GatewayError } from '../errors.ts'
 import { canonicalHost, parsePrefix } from '../net/address.ts'
 import type { SessionFilter } from '../system/dataplane.ts'
+import type { App, RouteContext } from './context.ts'
 import type { Gateway } from './gateway.ts'
 import { METRICS_TYPE, renderMetrics } from './metrics.ts'
 import { openApi } from './openapi.ts'
 import * as shape from './schemas.ts'
-import type { App, RouteContext } from './server.ts'
 
 /** The schemas' types are not read-only; what is sent is not written to. */
 type Writable<T> = T extends object ? { -readonly [K in keyof T]: Writable<T[K]> } : T

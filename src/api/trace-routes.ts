@@ -6,9 +6,9 @@ import type { Static } from 'typebox'
 import { GatewayError } from '../errors.ts'
 import { packetOf } from '../net/packet.ts'
 import type { TraceFilter } from '../system/dataplane.ts'
+import type { App, RouteContext } from './context.ts'
 import type { Gateway } from './gateway.ts'
 import * as shape from './schemas.ts'
-import type { App, RouteContext } from './server.ts'
 import { canonicalEnd } from './state-routes.ts'
 
 /** Between two looks at what the packet threads have kept. */

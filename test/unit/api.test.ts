@@ -449,7 +449,7 @@ describe('problem documents', () => {
     ].map((answer) => answer.json.code)
     expect(codes).toEqual([
       'NOT_FOUND',
-      'NOT_FOUND',
+      'METHOD_NOT_ALLOWED',
       'REQUEST_INVALID',
       'REQUEST_INVALID',
       'REQUEST_INVALID',
@@ -457,6 +457,24 @@ describe('problem documents', () => {
       'BODY_TOO_LARGE',
       'REQUEST_INVALID',
     ])
+  })
+})
+
+describe('a wrong method', () => {
+  it.each([
+    ['PATCH', '/api/v1/config', 'GET, HEAD, PUT'],
+    ['POST', '/api/v1/status?x=1', 'GET, HEAD'],
+    ['GET', '/api/v1/config/confirm', 'POST'],
+    ['PUT', '/api/v1/nat64/static/tcp/198.51.100.64:2000', 'DELETE'],
+  ])('%s %s is told the right ones (RFC 9110 section 15.5.6)', async (method, path, allow) => {
+    const answer = await local(path, { method })
+    expect([answer.status, answer.headers.allow]).toEqual([405, allow])
+    expect(answer.json).toMatchObject({ code: 'METHOD_NOT_ALLOWED', remedy: `Use ${allow}.` })
+  })
+
+  it('of what does not exist is not found', async () => {
+    for (const path of ['/api/v1/nat64/static//', '/api/v1/nat64/static/tcp', '/api/v1', '/api/v1/config/'])
+      expect((await local(path, { method: 'PATCH' })).status).toBe(404)
   })
 })
 
