@@ -135,6 +135,7 @@ TranslatorConfig parse_config(const Napi::Object &from)
 	out.mss_auto = from.Get("mssClamp").IsString();
 	if (!out.mss_auto)
 		out.mss_clamp = static_cast<uint16_t>(number_of(from, "mssClamp"));
+	out.icmp_origin = from.Get("icmpOrigin").ToBoolean();
 	out.icmp_error_rate = static_cast<uint32_t>(number_of(from, "icmpErrorRate"));
 	each(from, "icmpSourceV4",
 	     [&](Napi::Value one) { out.icmp_source4.push_back(parse4(text_of(one))); });

@@ -33,6 +33,8 @@ struct TranslatorConfig {
 	bool mss_auto = false;
 	/* Errors about refused packets, a second and thread; 0 sends none. */
 	uint32_t icmp_error_rate = 1000;
+	/* Tell the IPv6 source of an error that leaves from one of these (RFC 6791 4). */
+	bool icmp_origin = true;
 	std::vector<uint32_t> icmp_source4;
 	std::vector<Ip6> icmp_source6;
 	FragmentOptions fragments;

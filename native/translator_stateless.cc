@@ -7,6 +7,7 @@
  *   from6 / from4 → addresses → plan → apply → emit
  */
 #include "translator_worker.h"
+#include "xlat/icmp_origin.h"
 
 namespace sixgate {
 namespace {
@@ -143,11 +144,13 @@ bool Worker::stateless6(Packet &packet)
 	if (!mapped)
 		to.src = unmapped4(source, to.dst, inner.dst);
 	keep_ports(to, view);
-	forward4(packet, to, inner);
+	forward4(packet, to, inner, !mapped && config_->icmp_origin ? &source : nullptr);
 	return true;
 }
 
-void Worker::forward4(Packet &packet, const xlat_tuple4 &to, const xlat_tuple4 &inner)
+/* `origin` is the sender of an error that `to` does not tell, or null. */
+void Worker::forward4(Packet &packet, const xlat_tuple4 &to, const xlat_tuple4 &inner,
+		      const xlat_ip6 *origin)
 {
 	/* RFC 7757 4.2.2 A2, B2: not what was sent to a mapped address itself. */
 	bool again = is_hairpin(protocol_of(packet.view), xlat_ip4_host(to.dst),
@@ -170,7 +173,8 @@ void Worker::forward4(Packet &packet, const xlat_tuple4 &to, const xlat_tuple4 &
 	if (XLAT_UNLIKELY(again))
 		return hairpin(packet, edit);
 	VnetHeader vnet = vnet_after(packet, edit);
-	emit(xlat_apply(packet.data, &edit), edit.length, vnet);
+	uint8_t *start = xlat_apply(packet.data, &edit);
+	emit(start, origin ? xlat_add_origin(start, edit.length, origin) : edit.length, vnet);
 }
 
 bool Worker::stateless4(Packet &packet)

@@ -145,7 +145,8 @@ private:
 	void refuse_stateless(const Packet &packet, xlat_reason why);
 	xlat_reason inner64(const Packet &packet, xlat_tuple4 &inner) const;
 	xlat_reason inner46(const Packet &packet, xlat_tuple6 &to, xlat_tuple6 &inner) const;
-	void forward4(Packet &packet, const xlat_tuple4 &to, const xlat_tuple4 &inner);
+	void forward4(Packet &packet, const xlat_tuple4 &to, const xlat_tuple4 &inner,
+		      const xlat_ip6 *origin);
 	void forward6(Packet &packet, const xlat_tuple6 &to, const xlat_tuple6 &inner);
 	xlat_ip4 unmapped4(const xlat_ip6 &sender, xlat_ip4 to, xlat_ip4 otherwise);
 	bool forbidden(const xlat_ip6 &six, xlat_ip4 four) const;

@@ -88,6 +88,7 @@ export function dataplaneConfig(config: Config, host: Host): DataplaneConfig | u
     mssClamp: mssOf(config),
     copyTrafficClass: translation.copyTrafficClass,
     tos: translation.tos,
+    icmpOrigin: translation.icmpOrigin,
     icmpErrorRate: translation.icmpErrorRate,
     icmpSourceV4: or(translation.icmpSourceV4, 'outside', 4),
     icmpSourceV6: or(translation.icmpSourceV6, 'inside', 6),

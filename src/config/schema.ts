@@ -206,6 +206,11 @@ const Translation = defaulted(
         default: [],
       },
     ),
+    icmpOrigin: Type.Boolean({
+      default: true,
+      description:
+        'Tell the IPv6 address of a router without an IPv4 address in the ICMP errors that SIIT sends for it, as an extension for traceroute (RFC 6791 section 4, RFC 5837).',
+    }),
     icmpSourceV6: list(text('ipv6', 'IPv6 address.'), 'Source of ICMPv6 errors the translator itself makes.', {
       default: [],
     }),

@@ -49,6 +49,8 @@ export interface DataplaneConfig {
   readonly copyTrafficClass: boolean
   /** Of IPv4 packets when it is not copied. */
   readonly tos: number
+  /** Tell the IPv6 source of an ICMP error that has no IPv4 address (RFC 6791 section 4). */
+  readonly icmpOrigin: boolean
   /** ICMP errors about refused packets, a second and thread. */
   readonly icmpErrorRate: number
   readonly icmpSourceV4: readonly string[]

@@ -13,7 +13,7 @@ import {
   parse4,
   parse6,
 } from './address.ts'
-import { answer4, answer6, probe6 } from './answer.ts'
+import { answer4, answer6, origin, probe6 } from './answer.ts'
 import { concat } from './bytes.ts'
 import { Drop, KINDS, read } from './read.ts'
 import { type Flow, type Params, translate46, translate64 } from './translate.ts'
@@ -110,5 +110,6 @@ export function answer(line: string): string {
     throw fault
   }
   if (command === 'parse') return parsed(words)
+  if (command === 'origin') return `out ${hex(origin(packetOf(words), parse6(words.get('ip6') ?? '')))}`
   return command === 'probe' ? probed(words) : `is ${address(command, words)}`
 }

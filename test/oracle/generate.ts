@@ -290,8 +290,23 @@ function answerCommand(random: Random, family: Family): string {
   return `answer${family} source=${format(hosts)} ${message} id=${random.below(65536)}`
 }
 
+/** A finished ICMPv4 error, with extensions now and then, of all lengths that one may have. */
+function originCommand(random: Random): string {
+  const size = random.of([0, 28, 47, 100, 127, 128, 129, 400, 519, 520, 521, 548, random.below(549)])
+  const told = random.once(3) ? random.of([32, 33, Math.floor(size / 4), 130, random.below(138)]) : 0
+  const body = payload(random, size)
+  if (told * 4 + 4 <= size) body.set([random.once(8) ? 0x10 : 0x20, 0, ...(random.once(3) ? [0, 0] : [])], told * 4)
+  const message = concat([random.of([3, 11, 12]), 0, 0, 0, 0, told, 0, 0], body)
+  setWord(message, 2, random.once(5) ? random.below(65536) : checksum(message))
+  const total = words(20 + message.length, 7, 0)
+  const header = concat([0x45, 0], total, [63, ICMP, 0, 0], parse4('198.51.100.1'), parse4('192.0.2.33'))
+  setWord(header, 10, checksum(header))
+  return `origin ip6=${format6(address(random, 6))} in=${Buffer.from(concat(header, message)).toString('hex')}`
+}
+
 /** One line for test/vectors/run.c. */
 export function generate(random: Random): string {
+  if (random.once(100)) return originCommand(random)
   const family = random.of([4, 6] as const)
   const partial = random.once(10)
   const bytes = spoil(random, packet(random, family, 0, partial))

@@ -44,6 +44,7 @@ export const CONFIG: DataplaneConfig = {
   mssClamp: 0,
   copyTrafficClass: true,
   tos: 0,
+  icmpOrigin: true,
   icmpErrorRate: 1000,
   icmpSourceV4: [],
   icmpSourceV6: [],

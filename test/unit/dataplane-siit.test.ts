@@ -7,6 +7,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { DataplaneConfig, DropCounter, TracedPacket } from '../../src/system/dataplane.ts'
 import { Bench, CONFIG, type Owner, obstacle } from './dataplane-bench.ts'
 import {
+  checksum,
   type Frame,
   type Ip,
   icmp,
@@ -210,6 +211,25 @@ describe.skipIf(reason)(`Packets without a session${reason ? ` SKIP: ${reason}` 
       illegal.push(udp({ source, destination: '64:ff9b::192.0.2.80' }, { from: 1, to: 2 }, data))
     for (const packet of illegal)
       expect(await foresee(packet)).toMatchObject({ lost: { reason: 'ILLEGAL_SOURCE' }, answered: false })
+  })
+
+  it('that are errors tell the IPv6 address of a router without a mapping, unless told not to', async () => {
+    const about = udp({ source: PEER6, destination: HOST6 }, { from: 5000, to: 7 }, data)
+    const router = icmp({ source: '2001:db8:1::99', destination: PEER6 }, 3, 0, 0, about)
+    const { upper, ...told } = await exchange(router)
+    expect([upper[0], (upper[5] ?? 0) * 4, upper.length, isSound({ ...told, upper } as Frame)]).toEqual([
+      11,
+      128,
+      8 + 128 + 28,
+      true,
+    ])
+    const extension = upper.subarray(8 + 128)
+    expect(checksum(extension)).toBe(0)
+    expect(extension.subarray(4).toString('hex')).toBe(`001802040002000020010db8000100000000000000000099`)
+    const host = icmp({ source: HOST6, destination: PEER6 }, 3, 0, 0, about)
+    expect((await exchange(host)).upper.length).toBe(8 + 20 + 8 + data.length)
+    await configure({ icmpOrigin: false })
+    expect((await exchange(router)).upper.length).toBe(8 + 20 + 8 + data.length)
   })
 
   it('that are errors come from the pool for those without a mapping, each router from one address of it', async () => {

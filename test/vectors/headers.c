@@ -5,6 +5,7 @@
  */
 #include "answer.h"
 #include "fragment.h"
+#include "icmp_origin.h"
 #include "plan.h"
 
 enum xlat_reason parse(const uint8_t *packet, uint32_t len, struct xlat_view *v);
@@ -22,6 +23,12 @@ void embed(struct xlat_ip6 *out, const struct xlat_ip6 *prefix, uint32_t length,
 bool extract(const struct xlat_ip6 *ip6, uint32_t length, struct xlat_ip4 *out);
 void fragment(const uint8_t *packet, uint32_t length, uint32_t mtu, uint32_t index,
 	      struct xlat_slice *slice);
+uint32_t add_origin(uint8_t *packet, uint32_t length, const struct xlat_ip6 *origin);
+
+uint32_t add_origin(uint8_t *packet, uint32_t length, const struct xlat_ip6 *origin)
+{
+	return xlat_add_origin(packet, length, origin);
+}
 
 enum xlat_reason parse(const uint8_t *packet, uint32_t len, struct xlat_view *v)
 {

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Vectors of ICMP, addresses, malformed packets and the translator's own answers."""
+import ipaddress
 import struct
 
 from vectorlib import *
@@ -423,4 +424,42 @@ def answers():
     t.write()
 
 
-TOPICS = (echoes, mapping, mtus, nested, rfc4884, malformed, addresses, answers)
+def origins():
+    t = Topic('icmp-origin', 'The IPv6 source of an ICMPv6 error, carried in ICMPv4 (RFC 6791 §4)')
+    word = struct.Struct('!H')
+    # RFC 5837: length, class 2, role 0 with the address bit, address family 2 (IPv6), reserved, the address
+    known = struct.pack('!HBBHH', 24, 2, 0b00000100, 2, 0) + ipaddress.ip_address(R6).packed
+    summed = lambda data: with_checksum(data, 2, checksum(data))
+    tail = summed(bytes([0x20, 0, 0, 0]) + known)
+    of = lambda kind, code, length, body: ip4(R6IN4, S4, 1, icmp4(kind, code, bytes([0, length, 0, 0]), body), ttl=63)
+    quote = lambda n: ip4(S4, P4, 17, udp(S4, P4, 80, 40000, load(n - 28)), ttl=60)
+    go = lambda name, packet, out: t.add(name, f'origin ip6={R6}', packet, out)
+    for n in (28, 61, 127, 128):
+        go(f'RFC 6791 §4: {n} bytes of datagram are padded to 128 bytes before the source', of(11, 0, 0, quote(n)),
+           of(11, 0, 32, quote(n) + bytes(128 - n) + tail))
+    for n in (129, 132, 517, 520):
+        pad = -n % 4
+        go(f'RFC 6791 §4: {n} bytes of datagram are padded to whole words before the source', of(3, 1, 0, quote(n)),
+           of(3, 1, (n + pad) // 4, quote(n) + bytes(pad) + tail))
+    for n in (521, 548):
+        go(f'RFC 6791 §4: of {n} bytes of datagram 520 leave room for the source in 576 bytes', of(3, 1, 0, quote(n)),
+           of(3, 1, 130, quote(n)[:520] + tail))
+    mtu = lambda length, body: ip4(R6IN4, S4, 1, icmp4(3, 4, bytes([0, length, 5, 0xdc]), body), ttl=63)
+    go('RFC 6791 §4: the MTU of Fragmentation Needed stays', mtu(0, quote(200)), mtu(50, quote(200) + tail))
+    bad = lambda packet: with_checksum(packet, 22, (word.unpack_from(packet, 22)[0] + 9) % 0xffff)
+    go('RFC 6791 §4: a wrong checksum stays as wrong', bad(of(11, 0, 0, quote(100))), bad(of(11, 0, 32, quote(100) + bytes(28) + tail)))
+    label = struct.pack('!HBB', 8, 1, 1) + bytes([0, 0x12, 0x31, 0xff])
+    before, after = bytes([0x20, 0, 0, 0]) + label, bytes([0x20, 0, 0, 0]) + label + known
+    go('RFC 6791 §4: the source follows the objects of the sender', of(11, 0, 32, quote(128) + summed(before)),
+       of(11, 0, 32, quote(128) + summed(after)))
+    go('RFC 6791 §4: extensions without a checksum get none', of(11, 0, 32, quote(128) + before), of(11, 0, 32, quote(128) + after))
+    same = lambda name, packet: go(f'RFC 6791 §4: the source is not added {name}', packet, packet)
+    go('RFC 6791 §4: the source just fits 576 bytes', of(11, 0, 128, quote(512) + summed(before)),
+       of(11, 0, 128, quote(512) + summed(after)))
+    same('where 576 bytes are too few for it', of(11, 0, 129, quote(516) + summed(before)))
+    same('to extensions of another version', of(11, 0, 32, quote(128) + summed(bytes([0x10]) + before[1:])))
+    same('to extensions that are no whole words', of(11, 0, 32, quote(128) + summed(before) + b'\x55'))
+    t.write()
+
+
+TOPICS = (origins, echoes, mapping, mtus, nested, rfc4884, malformed, addresses, answers)

@@ -11,6 +11,7 @@
 
 #include "answer.h"
 #include "fragment.h"
+#include "icmp_origin.h"
 #include "packet.h"
 #include "plan.h"
 
@@ -266,6 +267,22 @@ static void probe(void)
 	putchar('\n');
 }
 
+static void origin(void)
+{
+	uint32_t len;
+	uint8_t *block = read_packet(line, &len);
+	uint8_t *out = (uint8_t *)malloc(len < XLAT_IP4_ERROR_MAX ? XLAT_IP4_ERROR_MAX : len);
+	struct xlat_ip6 sender = ip6(word("ip6"));
+
+	memcpy(out, block + XLAT_HEADROOM, len);
+	len = xlat_add_origin(out, len, &sender);
+	printf("out");
+	print(out, len);
+	putchar('\n');
+	free(out);
+	free(block);
+}
+
 static void address(const char *command)
 {
 	uint32_t length = number("length", 96);
@@ -316,6 +333,8 @@ int main(void)
 			answer(command[6] == '6');
 		else if (!strcmp(command, "probe"))
 			probe();
+		else if (!strcmp(command, "origin"))
+			origin();
 		else
 			address(command);
 	}
