@@ -115,7 +115,8 @@ void NatLog::write(const Cell &cell, uint8_t *out)
 	out = put(out, r.remote_port);
 	out = put(out, (uint32_t)r.quota);
 	out = put(out, r.value);
-	put(out, r.began ? cell.time.wall - (cell.time.boot - r.began) : 0);
+	out = put(out, r.began ? cell.time.wall - (cell.time.boot - r.began) : 0);
+	put(out, r.client_length);
 }
 
 /* What the session table has to tell. */
@@ -161,6 +162,7 @@ void SessionTable::Impl::log_block(const Shard &shard, NatEvent event, const Ip6
 		return;
 	NatRecord record = { event };
 	record.client = client;
+	record.client_length = shard.policy->config.limits.prefix_length;
 	record.pool = pool;
 	record.pool_port = ports.first;
 	record.last_port = ports.last;

@@ -45,7 +45,9 @@ struct NatRecord {
 	uint32_t pool = 0, remote = 0;
 	/** The limit that was reached, or the pool that has no address left. */
 	uint32_t value = 0;
+	/** A client, or the prefix of what counts as one client. */
 	Ip6 client = {};
+	uint8_t client_length = 128;
 	/** When what ends began; 0 for what begins. */
 	Time began = 0;
 };
@@ -54,7 +56,7 @@ class NatLog {
 public:
 	static constexpr uint32_t CAPACITY = 1 << 16;
 	/** A record as read() writes it, in network byte order (src/binding-log/record.ts). */
-	static constexpr size_t RECORD_SIZE = 58;
+	static constexpr size_t RECORD_SIZE = 59;
 
 	/** Milliseconds of the wall clock, and as SessionTable counts. */
 	struct Stamp {

@@ -23,7 +23,7 @@ export interface CollectorOptions {
   readonly log: Log
 }
 
-/** Records of 58 bytes. */
+/** Records, 59 bytes each. */
 const MAX_WAITING = 65_536
 
 /** Records that are sent at once. */

@@ -15,6 +15,7 @@ const observationTimeMilliseconds = element(323, 8, AT.time)
 const natEvent = element(230, 1, AT.event)
 const protocolIdentifier = element(4, 1, AT.protocol)
 const sourceIPv6Address = element(27, 16, AT.client)
+const sourceIPv6PrefixLength = element(29, 1, AT.clientLength)
 const sourceTransportPort = element(7, 2, AT.clientPort)
 const postNATSourceIPv4Address = element(225, 4, AT.pool)
 const postNAPTSourceTransportPort = element(227, 2, AT.poolPort)
@@ -53,7 +54,14 @@ const outside = [postNATSourceIPv4Address, postNAPTSourceTransportPort] as const
 
 const BINDING = template(256, ...inside, ...outside)
 const SESSION = template(257, ...inside, ...outside, postNATDestinationIPv4Address, postNAPTDestinationTransportPort)
-const BLOCK = template(258, sourceIPv6Address, postNATSourceIPv4Address, portRangeStart, portRangeEnd)
+const BLOCK = template(
+  258,
+  sourceIPv6Address,
+  sourceIPv6PrefixLength,
+  postNATSourceIPv4Address,
+  portRangeStart,
+  portRangeEnd,
+)
 const ADDRESSES = template(259, natPoolId)
 const PORTS = template(260, protocolIdentifier, postNATSourceIPv4Address)
 const SESSION_QUOTA = template(261, natQuotaExceededEvent, maxSessionEntries)

@@ -117,10 +117,10 @@ export class JsonLines {
   }
 
   #client(records: Buffer, at: number): void {
-    this.#out
-      .text(',"inside":"')
-      .ipv6(records, at + AT.client)
-      .text('"')
+    const length = records[at + AT.clientLength] ?? 128
+    this.#out.text(',"inside":"').ipv6(records, at + AT.client)
+    if (length < 128) this.#out.text('/').number(length)
+    this.#out.text('"')
   }
 
   #quota(records: Buffer, at: number): void {

@@ -3,7 +3,7 @@
  * An event of the log of bindings as native/session_log.cc writes it: fixed places, network byte order, the fields in
  * the order of RFC 8158's templates.
  */
-export const RECORD_SIZE = 58
+export const RECORD_SIZE = 59
 
 export const AT = {
   /** Milliseconds since the epoch, 8 bytes. */
@@ -23,6 +23,8 @@ export const AT = {
   value: 46,
   /** When what ended began; 0 for other events. */
   since: 50,
+  /** Of what counts as one client. */
+  clientLength: 58,
 } as const
 
 /** natEvent, RFC 8158 section 4.3. */

@@ -14,6 +14,7 @@ export interface Event {
   readonly quota?: number
   readonly value?: number
   readonly since?: string
+  readonly length?: number
 }
 
 export const TIME = '2026-02-03T04:05:06.007Z'
@@ -46,6 +47,7 @@ export function record(event: Event): Buffer {
     number(event.quota ?? 0, 4),
     number(event.value ?? 0, 4),
     number(event.since ? Date.parse(event.since) : 0, 8),
+    number(event.length ?? 128, 1),
   ])
 }
 
@@ -68,7 +70,7 @@ export const EVENTS: readonly Event[] = [
     remote: '192.0.2.80:443',
     since: '2026-02-03T03:05:06.007Z',
   },
-  { event: 16, inside: '2001:db8:1::10', outside: '198.51.100.64:1024', lastPort: 1151 },
+  { event: 16, inside: '2001:db8:1::', length: 64, outside: '198.51.100.64:1024', lastPort: 1151 },
   { event: 17, inside: '2001:db8:1::10', outside: '198.51.100.64:1024', lastPort: 1151 },
   { event: 3, protocol: 17, value: 1 },
   { event: 12, protocol: 6, outside: '198.51.100.64' },

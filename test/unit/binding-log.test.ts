@@ -73,7 +73,7 @@ describe('a line of the log of bindings', () => {
         remote: '192.0.2.80:443',
         since: '2026-02-03T03:05:06.007Z',
       },
-      { event: 'block-allocated', inside: '2001:db8:1::10', outside: '198.51.100.64', ports: '1024-1151' },
+      { event: 'block-allocated', inside: '2001:db8:1::/64', outside: '198.51.100.64', ports: '1024-1151' },
       { event: 'block-released', inside: '2001:db8:1::10', outside: '198.51.100.64', ports: '1024-1151' },
       { event: 'addresses-exhausted', protocol: 'udp', pool: ['198.51.100.64/28', '198.51.100.80/32'] },
       { event: 'ports-exhausted', protocol: 'tcp', outside: '198.51.100.64' },

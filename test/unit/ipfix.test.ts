@@ -93,17 +93,17 @@ describe.skipIf(lacksTshark())(`Wireshark${lacksTshark() ? ' SKIP: tshark is not
     'cflow.post_naptdestination_transport_port': port,
   })
   const client = '2001:db8:1::10'
-  const block = {
-    ...{ 'cflow.srcaddrv6': client, 'cflow.post_natsource_ipv4_address': '198.51.100.64' },
+  const block = (source: string, length: string) => ({
+    ...{ 'cflow.srcaddrv6': source, 'cflow.srcmaskv6': length, 'cflow.post_natsource_ipv4_address': '198.51.100.64' },
     ...{ 'cflow.port_range_start': '1024', 'cflow.port_range_end': '1151' },
-  }
+  })
   const FLOWS = [
     flow(10, binding('6', [client, '40000'], ['198.51.100.64', '50000'])),
     flow(11, binding('17', ['2001:db8:1::11', '53'], ['198.51.100.65', '1053'])),
     flow(6, { ...binding('1', [client, '7'], ['198.51.100.64', '8']), ...remote('192.0.2.80', '0') }),
     flow(7, { ...binding('6', [client, '40000'], ['198.51.100.64', '50000']), ...remote('192.0.2.80', '443') }),
-    flow(16, block),
-    flow(17, block),
+    flow(16, block('2001:db8:1::', '64')),
+    flow(17, block(client, '128')),
     flow(3, { 'cflow.nat_pool_id': '1' }),
     flow(12, { 'cflow.protocol': '6', 'cflow.post_natsource_ipv4_address': '198.51.100.64' }),
     flow(13, { 'cflow.nat_quota_exceeded_event': '1', 'cflow.max_session_entries': '1048576' }),
