@@ -80,6 +80,23 @@ xlat_params Worker::params46(const Packet &packet, const xlat_tuple6 &to)
 	return params;
 }
 
+/*
+ * What the host itself sends to an address that it shares with a pool goes, for the host, no further
+ * than its loopback device: it has no path MTU to learn, and DF means nothing. False for others.
+ */
+bool Worker::allow_fragments(Packet &packet)
+{
+	xlat_view &view = packet.view;
+	if (packet.turned || !is_own_address(xlat_dst4(packet.data, &view)) ||
+	    !is_own_address(xlat_src4(packet.data, &view)))
+		return false;
+	view.df = false;
+	/* A packet with DF may have no identification of its own (RFC 6864 4.1). */
+	if (!view.is_fragment)
+		view.fragment_id = xlat_host16(next_id(packet.segments()));
+	return true;
+}
+
 /* The number for the IPv6 sender of a packet that the IPv4 route does not carry, as in 4.2. */
 void Worker::tell_mtu6(Packet &packet, xlat_params params)
 {

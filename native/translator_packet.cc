@@ -304,6 +304,8 @@ bool Worker::send6(Packet &packet, const Tuple6 &six, uint16_t delta)
 		return false;
 	}
 	xlat_reason why = xlat_plan46(packet.data, &packet.view, &to, &to, &params, &edit);
+	if (XLAT_UNLIKELY(why == XLAT_TOO_BIG) && allow_fragments(packet))
+		why = xlat_plan46(packet.data, &packet.view, &to, &to, &params, &edit);
 	if (XLAT_UNLIKELY(why == XLAT_SPLIT_FIRST))
 		return split(packet, [&](Packet &segment) { send6(segment, six, 0); });
 	if (XLAT_UNLIKELY(why)) {

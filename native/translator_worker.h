@@ -130,6 +130,7 @@ private:
 	/* translator_mtu.cc: what the routes of both sides carry */
 	xlat_params params64(const Packet &packet, const xlat_tuple4 &to, bool again);
 	xlat_params params46(const Packet &packet, const xlat_tuple6 &to);
+	bool allow_fragments(Packet &packet);
 	void tell_mtu6(Packet &packet, xlat_params params);
 	void tell_mtu4(Packet &packet, xlat_params params);
 	void bound_error(const Packet &packet, const xlat_tuple4 &four, const xlat_tuple6 &six,

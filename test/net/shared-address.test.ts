@@ -39,6 +39,7 @@ story('A pool address that is the host’s own', ['ping', 'nft'], () => {
     await server.do('udpEcho', { host: '192.0.2.80', port: 7 })
     await router.do('echo', { host: '192.0.2.1', port: 7 })
     await router.do('udpEcho', { host: '192.0.2.1', port: 7 })
+    await router.do('source', { host: '192.0.2.1', port: 19, seed: 'own', bytes: BYTES })
     await scene.now.router.ip('route', 'add', '192.0.2.80/32', 'dev', 'wan0', 'mtu', '1400')
     await client.do('echo', { host: '2001:db8:1::10', port: 2000 })
   })
@@ -86,9 +87,24 @@ story('A pool address that is the host’s own', ['ping', 'nft'], () => {
     const { text, seen } = await client.do('greet', { host, port: 7, text: 'from inside' })
     expect(text).toBe('from inside')
     expect(seen).toMatch(/^192\.0\.2\.1:[1-5]\d{4}$/)
-    expect((await client.do('udpAsk', { host, port: 7, sizes: [10, 1200] })).sizes).toEqual([10, 1200])
+    expect((await client.do('udpAsk', { host, port: 7, sizes: [10, 1200, 4000] })).sizes).toEqual([10, 1200, 4000])
     expect(await scene.now.client.run('ping', ['-n', '-c', '1', '-W', '2', host])).toContain('1 received')
     await expect(client.do('greet', { host, port: 8, text: 'x' })).rejects.toThrow('ECONNREFUSED')
+  })
+
+  it('cuts what the host sends to a client, for it has no path MTU to itself', async () => {
+    const { router: namespace } = scene.now
+    const host = '64:ff9b::192.0.2.1'
+    const way = ['-6', 'route', 'replace', '2001:db8:1::10/128', 'dev', 'lan0', 'mtu', '1400']
+    await namespace.ip(...way)
+    await until('the gateway knows the route', async () => {
+      const { body } = await scene.now.gateway.api('/api/v1/status')
+      return body.mtus.some((one: { example: string; mtu: number }) => one.example === way[3] && one.mtu === 1400)
+    })
+    expect((await client.do('udpAsk', { host, port: 7, sizes: [1400, 4000] })).sizes).toEqual([1400, 4000])
+    const handle = await client.do('download', { host, port: 19 })
+    expect(await client.do('finish', { handle })).toMatchObject({ sha256: streamHash('own', BYTES) })
+    await namespace.ip('-6', 'route', 'del', '2001:db8:1::10/128')
   })
 
   it('turns what a client sends to a port of the pool', async () => {
