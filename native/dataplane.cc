@@ -67,6 +67,9 @@ Napi::Object binding_object(Napi::Env env, const BindingView &view)
 	out.Set("outside", endpoint4(view.outside, view.outside_port));
 	out.Set("static", view.fixed);
 	out.Set("sessions", view.sessions);
+	if (view.block_size)
+		out.Set("block", std::to_string(view.block_first) + "-" +
+					 std::to_string(view.block_first + view.block_size - 1));
 	return out;
 }
 
@@ -315,6 +318,8 @@ Napi::Value Dataplane::status(const Napi::CallbackInfo &info)
 		Napi::Object pool = Napi::Object::New(env);
 		pool.Set("portsUsed", static_cast<double>(stats.pools[i].used));
 		pool.Set("portsTotal", static_cast<double>(stats.pools[i].total));
+		pool.Set("blocksUsed", static_cast<double>(stats.pools[i].blocks_used));
+		pool.Set("blocksTotal", static_cast<double>(stats.pools[i].blocks_total));
 		pools.Set(i, pool);
 	}
 	out.Set("pools", pools);

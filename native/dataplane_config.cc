@@ -44,6 +44,11 @@ PoolConfig parse_pool(const Napi::Object &from)
 	     [&](Napi::Value one) { pool.clients.push_back(parse_prefix6(text_of(one))); });
 	pool.first_port = static_cast<uint16_t>(number_of(from, "firstPort"));
 	pool.last_port = static_cast<uint16_t>(number_of(from, "lastPort"));
+	if (from.Get("blockSize").IsNumber())
+		pool.block_size = static_cast<uint16_t>(number_of(from, "blockSize"));
+	if (from.Get("blocksPerClient").IsNumber())
+		pool.blocks_per_client = static_cast<uint16_t>(number_of(from, "blocksPerClient"));
+	pool.deterministic = from.Get("deterministic").ToBoolean();
 	return pool;
 }
 

@@ -51,7 +51,9 @@ template <typename T> bool same(const std::vector<T> &a, const std::vector<T> &b
 bool same(const PoolConfig &a, const PoolConfig &b)
 {
 	return a.first_port == b.first_port && a.last_port == b.last_port &&
-	       same(a.addresses, b.addresses) && same(a.clients, b.clients);
+	       a.block_size == b.block_size && a.blocks_per_client == b.blocks_per_client &&
+	       a.deterministic == b.deterministic && same(a.addresses, b.addresses) &&
+	       same(a.clients, b.clients);
 }
 
 } // namespace
@@ -62,6 +64,16 @@ bool contains(const Prefix6 &prefix, const Ip6 &address)
 	if (memcmp(prefix.address.bytes, address.bytes, whole))
 		return false;
 	return !rest || !((prefix.address.bytes[whole] ^ address.bytes[whole]) >> (8 - rest));
+}
+
+Ip6 masked(const Ip6 &address, uint8_t length)
+{
+	Ip6 out = address;
+	for (unsigned i = 0; i < 16; i++) {
+		unsigned bits = (unsigned)std::clamp((int)length - (int)i * 8, 0, 8);
+		out.bytes[i] &= (uint8_t)(0xff00 >> bits);
+	}
+	return out;
 }
 
 bool contains(const Prefix4 &prefix, uint32_t address)
@@ -100,10 +112,11 @@ bool Pool::holds(const PoolAddress *address) const
 	return std::binary_search(addresses.begin(), addresses.end(), address, before);
 }
 
-const Pool *PoolChoice::lender(const PoolAddress *address, uint16_t port) const
+const Pool *PoolChoice::lender(const PoolAddress *address, uint16_t port, const Ip6 &client) const
 {
 	for (const Pool *pool : pools)
-		if (pool->range.holds(port) && pool->holds(address))
+		if (pool->range.holds(port) && pool->holds(address) &&
+		    pool->lends(address, port, client))
 			return pool;
 	return nullptr;
 }
@@ -163,7 +176,7 @@ bool Policy::allows(Protocol protocol, const Ip6 &client, uint16_t client_port, 
 		return false;
 	const PoolChoice *choice = choice_of(client);
 	const PoolAddress *address = address_of(pool);
-	return choice && address && choice->lender(address, pool_port);
+	return choice && address && choice->lender(address, pool_port, client);
 }
 
 bool Policy::lends(const PoolAddress *address, uint16_t port) const
@@ -200,7 +213,39 @@ void Policy::settle() const
 bool Policy::same_scope(const Policy &other) const
 {
 	return same(config.prefixes, other.config.prefixes) &&
-	       same(config.pools, other.config.pools) && same(config.statics, other.config.statics);
+	       same(config.pools, other.config.pools) &&
+	       same(config.statics, other.config.statics) && use == other.use;
+}
+
+bool Policy::same_blocks(const Policy &other) const
+{
+	return !blocks && !other.blocks ? true : same(config.pools, other.config.pools);
+}
+
+const Pool *Policy::pool_of_block(uint32_t number) const
+{
+	for (const auto &pool : pools)
+		if (pool->lends_blocks() && number >= pool->first_block &&
+		    number - pool->first_block < pool->blocks * pool->addresses.size())
+			return pool.get();
+	return nullptr;
+}
+
+void Policy::shape(Pool &made, const PoolConfig &pool)
+{
+	if (!pool.block_size)
+		return;
+	made.block_size = pool.block_size;
+	made.blocks_per_client = pool.blocks_per_client;
+	made.deterministic = pool.deterministic;
+	made.client_length = config.limits.prefix_length;
+	made.blocks = made.width() / pool.block_size;
+	if (made.deterministic)
+		return;
+	made.first_block = blocks + 1;
+	made.first_address = block_addresses;
+	blocks += made.blocks * (uint32_t)made.addresses.size();
+	block_addresses += (uint32_t)made.addresses.size();
 }
 
 bool Policy::add_pool(const PoolConfig &pool, const Policy *old, std::string &error)
@@ -209,6 +254,10 @@ bool Policy::add_pool(const PoolConfig &pool, const Policy *old, std::string &er
 	made->range = { pool.first_port, pool.last_port };
 	if (!pool.first_port || pool.first_port > pool.last_port) {
 		error = "a pool's port range is empty or holds port 0";
+		return false;
+	}
+	if (pool.block_size && (pool.block_size < MIN_BLOCK || pool.block_size > made->width())) {
+		error = "a block of ports is smaller than 64 ports, or larger than its pool";
 		return false;
 	}
 	for (const Prefix4 &prefix : pool.addresses) {
@@ -234,10 +283,11 @@ bool Policy::add_pool(const PoolConfig &pool, const Policy *old, std::string &er
 		[](const PoolAddress *a, const PoolAddress *b) { return a->address < b->address; });
 	made->addresses.erase(std::unique(made->addresses.begin(), made->addresses.end()),
 			      made->addresses.end());
-	std::vector<Prefix6> clients = pool.clients;
-	if (clients.empty())
-		clients.push_back({ {}, 0 });
-	for (const Prefix6 &prefix : clients) {
+	made->clients = pool.clients;
+	if (made->clients.empty())
+		made->clients.push_back({ {}, 0 });
+	shape(*made, pool);
+	for (const Prefix6 &prefix : made->clients) {
 		auto at =
 			std::find_if(choices.begin(), choices.end(), [&](const PoolChoice &choice) {
 				return same(choice.clients, prefix);
@@ -245,6 +295,7 @@ bool Policy::add_pool(const PoolConfig &pool, const Policy *old, std::string &er
 		if (at == choices.end())
 			at = choices.insert(choices.end(), { prefix, {} });
 		at->pools.push_back(made.get());
+		at->blocks = at->blocks || made->lends_blocks();
 	}
 	pools.push_back(std::move(made));
 	return true;

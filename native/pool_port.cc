@@ -107,6 +107,20 @@ uint16_t PoolAddress::take(Protocol protocol, unsigned shard, unsigned parity, P
 	return 0;
 }
 
+uint16_t PoolAddress::draw(Protocol protocol, unsigned parity, PortRange range, uint64_t random)
+{
+	unsigned first = range.first + ((range.first & 1u) != parity);
+	if (first > range.last)
+		return 0;
+	uint64_t count = (range.last - first) / 2 + 1;
+	for (unsigned again = 0; again < 6; again++, random >>= 8) {
+		uint16_t port = (uint16_t)(first + 2 * (random % count));
+		if (!owned(protocol, port) && own(protocol, port))
+			return port;
+	}
+	return 0;
+}
+
 uint32_t PoolAddress::count(Protocol protocol, PortRange range) const
 {
 	unsigned index = protocol_index(protocol);

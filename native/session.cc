@@ -46,11 +46,12 @@ public:
 	Admission(const Admission &) = delete;
 	enum xlat_reason ask(const Ip6 &client, Time now, bool binding, bool stranger)
 	{
-		if (XLAT_LIKELY(!shard_.use))
+		const Limits &limits = shard_.policy->config.limits;
+		if (XLAT_LIKELY(!shard_.use || !limits.any()))
 			return XLAT_OK;
 		request_.binding = binding;
 		request_.stranger = stranger;
-		return shard_.use->admit(client, shard_.policy->config.limits, now, request_);
+		return shard_.use->admit(client, limits, now, request_);
 	}
 	Verdict refusal(enum xlat_reason why) const
 	{
@@ -224,8 +225,8 @@ unsigned SessionTable::Impl::borrower(const Shard &shard, Protocol protocol,
 
 Verdict SessionTable::Impl::inbound(const Tuple4 &tuple, const Facts &facts, Time now)
 {
-	unsigned at = shard_of_port(tuple.pool_port);
-	for (bool home = true;; home = false) {
+	unsigned home = shard_of_port(tuple.pool_port), at = shard46(facts.protocol, tuple);
+	for (bool guessed = at != home, lent = false;;) {
 		Shard &shard = shards[at];
 		std::lock_guard guard(shard.lock);
 		uint32_t number = find46(shard, facts.protocol, tuple);
@@ -240,9 +241,13 @@ Verdict SessionTable::Impl::inbound(const Tuple4 &tuple, const Facts &facts, Tim
 		uint32_t bound = find_outside(shard, facts.protocol, tuple.pool, tuple.pool_port);
 		if (bound)
 			return open46(shard, bound, tuple, facts, now);
-		unsigned other = home ? borrower(shard, facts.protocol, tuple) : SHARDS;
+		unsigned other = guessed ? home
+				 : lent	 ? SHARDS
+					 : borrower(shard, facts.protocol, tuple);
 		if (other == SHARDS || other == at)
 			return hold(*shard.policy, tuple, facts, now);
+		lent = !guessed;
+		guessed = false;
 		at = other;
 	}
 }
@@ -351,7 +356,7 @@ void SessionTable::prefetch64(Protocol protocol, const Tuple6 &tuple) const
 
 void SessionTable::prefetch46(Protocol protocol, const Tuple4 &tuple) const
 {
-	impl_->shards[shard_of_port(tuple.pool_port)].four.prefetch(
+	impl_->shards[impl_->shard46(protocol, tuple)].four.prefetch(
 		tag4(impl_->secret(), protocol, tuple));
 }
 
@@ -366,7 +371,7 @@ void SessionTable::prefetch_record64(Protocol protocol, const Tuple6 &tuple) con
 
 void SessionTable::prefetch_record46(Protocol protocol, const Tuple4 &tuple) const
 {
-	const Shard &shard = impl_->shards[shard_of_port(tuple.pool_port)];
+	const Shard &shard = impl_->shards[impl_->shard46(protocol, tuple)];
 	const SessionRecord *record = impl_->file.sessions.base +
 				      shard.four.guess(tag4(impl_->secret(), protocol, tuple));
 	__builtin_prefetch(record, 1);

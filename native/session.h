@@ -143,7 +143,15 @@ struct PoolConfig {
 	uint16_t first_port = 1024, last_port = 65535;
 	/** Empty means every client. The longest prefix that holds the client names its pools. */
 	std::vector<Prefix6> clients;
+	/** Ports of a block, MIN_BLOCK or more; 0 lends single ports. */
+	uint16_t block_size = 0;
+	/** Blocks that the clients under one prefix may have together; 0 is no limit. */
+	uint16_t blocks_per_client = 0;
+	/** The block of a client prefix follows from the prefix (RFC 7422); there is one. */
+	bool deterministic = false;
 };
+
+constexpr uint16_t MIN_BLOCK = 64;
 
 struct StaticConfig {
 	Protocol protocol;
@@ -248,6 +256,8 @@ struct BindingView {
 	uint32_t outside;
 	uint16_t outside_port;
 	uint32_t sessions;
+	/** The first port of the block that the port is of, and its size; 0 of none. */
+	uint16_t block_first, block_size;
 };
 
 struct ViewFilter {
@@ -263,6 +273,8 @@ struct PoolUse {
 	 * Over TCP, UDP and ICMP together; ports of one pool of the configuration, in its order.
 	 */
 	uint64_t used, total;
+	/** Blocks of ports; none are lent where they follow from the client. */
+	uint64_t blocks_used, blocks_total;
 };
 
 struct SessionStats {
@@ -302,8 +314,8 @@ public:
 	/**
 	 * A packet from the IPv6 side. Reasons: XLAT_NOT_OUR_PREFIX, XLAT_NO_POOL, XLAT_NO_PORT,
 	 * XLAT_TABLE_FULL, XLAT_TCP_NOT_SYN, and for the limits of a client XLAT_CLIENT_LIMIT,
-	 * XLAT_CLIENT_SESSIONS, XLAT_CLIENT_RATE. Whether the addresses are legal is the caller's
-	 * business, for fresh sessions at least.
+	 * XLAT_CLIENT_BLOCKS, XLAT_CLIENT_SESSIONS, XLAT_CLIENT_RATE. Whether the addresses are
+	 * legal is the caller's business, for fresh sessions at least.
 	 */
 	Verdict outbound(const Tuple6 &tuple, const Facts &facts, Time now);
 

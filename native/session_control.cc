@@ -28,6 +28,10 @@ bool SessionTable::Impl::open(const SessionOptions &options, Time now, std::stri
 	std::unique_ptr<Policy> fresh = Policy::build(options.config, nullptr, error);
 	if (!fresh || !file.open(options, error, adoption) || !equip(*fresh, error))
 		return false;
+	if (!hints.make(file.bindings.capacity)) {
+		error = "no memory for the hints of shards";
+		return false;
+	}
 	slots = std::make_unique<std::atomic<PoolAddress *>[]>(SLOTS);
 	/* Six indexes at 10 to 12 bytes an entry, and a table is copied while it grows. */
 	if (!arena.reserve((size_t)options.max_sessions * 160 + (64 << 20))) {
@@ -44,10 +48,12 @@ bool SessionTable::Impl::open(const SessionOptions &options, Time now, std::stri
 				      &shard.clients, &shard.peers })
 			index->attach(arena);
 		shard.policy = fresh.get();
+		shard.use = fresh->use.get();
 		shard.peers_kept = fresh->config.address_dependent;
 	}
 	for (const auto &[number, address] : fresh->addresses)
 		slots[address->slot] = address.get();
+	noting_lent = fresh->config.logged & LOG_BLOCKS;
 	if (file.adoptable)
 		policy = std::move(fresh), adopt(now);
 	install(policy ? std::move(policy) : std::move(fresh), now);
@@ -67,6 +73,8 @@ void SessionTable::Impl::adopt(Time now)
 	for (uint32_t number = 1; number < bindings; number++) {
 		BindingRecord &record = binding(number);
 		bool valid = file.bindings.valid(record);
+		if (valid)
+			note_lent(record);
 		if (valid && adopt_binding(number))
 			continue;
 		if (valid)
@@ -111,6 +119,12 @@ bool SessionTable::Impl::adopt_binding(uint32_t number)
 	record.slot = address->slot;
 	record.sessions = 0;
 	record.fixed = fixed != nullptr;
+	record.use = shard.use ? shard.use->join(record.client, record.fixed) : 0;
+	if (!rejoin_block(shard, record)) {
+		shard.use->leave(record.use, record.fixed);
+		address->disown(record.protocol, record.pool_port);
+		return false;
+	}
 	file.bindings.commit(record);
 	link_binding(shard, number);
 	return true;
@@ -148,8 +162,14 @@ bool SessionTable::Impl::allowed(const Policy &policy, const SessionRecord &reco
 		return false;
 	if (bound.fixed && !policy.static_inside(bound.protocol, bound.client, bound.client_port))
 		return false;
-	return policy.allows(bound.protocol, bound.client, bound.client_port, bound.pool,
-			     bound.pool_port);
+	if (!policy.allows(bound.protocol, bound.client, bound.client_port, bound.pool,
+			   bound.pool_port))
+		return false;
+	if (bound.fixed || bound.block || !policy.blocks)
+		return true;
+	return !policy.choice_of(bound.client)
+			->lender(policy.address_of(bound.pool), bound.pool_port, bound.client)
+			->lends_blocks();
 }
 
 /** Under the shard's lock for as long as it takes: no packet sees a shard half purged. */
@@ -187,6 +207,8 @@ uint64_t SessionTable::Impl::purge(Shard &shard)
 void SessionTable::Impl::fix_binding(Shard &shard, BindingRecord &record)
 {
 	record.fixed = true;
+	leave_block(shard, record);
+	record.block_first = record.block_size = 0;
 	file.bindings.commit(record);
 	if (shard.use)
 		shard.use->fix(record.use);
@@ -199,15 +221,20 @@ bool SessionTable::Impl::equip(Policy &fresh, std::string &error) const
 		error = "no memory for the log of bindings";
 		return false;
 	}
-	if (!limits.any())
+	if (!limits.any() && !fresh.blocks)
 		return true;
-	if (policy && policy->use && policy->use->prefix_length() == limits.prefix_length)
+	if (policy && policy->use && policy->use->prefix_length() == limits.prefix_length &&
+	    fresh.same_blocks(*policy)) {
 		fresh.use = policy->use;
-	else
-		fresh.use = ClientUse::make(file.bindings.capacity, limits.prefix_length, secret());
-	if (!fresh.use)
-		error = "no address space for the limits per client";
-	return fresh.use != nullptr;
+		return true;
+	}
+	fresh.use = ClientUse::make(file.bindings.capacity, limits.prefix_length, secret());
+	if (fresh.use && fresh.blocks)
+		fresh.use->blocks = PortBlocks::make(fresh);
+	if (fresh.use && (!fresh.blocks || fresh.use->blocks))
+		return true;
+	error = "no address space for what clients hold";
+	return false;
 }
 
 void SessionTable::Impl::open_static(Shard &shard, const StaticConfig &entry, Time now)
@@ -227,6 +254,7 @@ uint64_t SessionTable::Impl::install(std::unique_ptr<Policy> fresh, Time now)
 	bool first = !policy, same = policy && fresh->same_scope(*policy);
 	for (const auto &[number, address] : fresh->addresses)
 		slots[address->slot] = address.get();
+	noting_lent = fresh->config.logged & LOG_BLOCKS;
 	fresh->settle();
 	for (Shard &shard : shards) {
 		std::lock_guard guard(shard.lock);
@@ -249,6 +277,7 @@ uint64_t SessionTable::Impl::install(std::unique_ptr<Policy> fresh, Time now)
 	 * had.
 	 */
 	policy = std::move(fresh);
+	log_ended_blocks();
 	return ended;
 }
 

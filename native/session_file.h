@@ -62,7 +62,12 @@ struct alignas(64) BindingRecord {
 	uint32_t created, commit;
 	/** The client's entry in ClientUse of this process, or 0. */
 	uint32_t use;
-	uint32_t spare[3];
+	/** The block of ports it was made in, 0 without one; and that block's number, or 0. */
+	uint16_t block_first, block_size;
+	uint32_t block;
+	/** Of the client prefix that had the block. */
+	uint8_t block_owner;
+	uint8_t spare[3];
 
 	uint32_t digest() const;
 };

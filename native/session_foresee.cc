@@ -26,13 +26,27 @@ Verdict pass(const Tuple6 &six, const Tuple4 &four, bool fresh, State state)
 	return out;
 }
 
-/** An address of the client's pools that has a port left, or null. */
-const PoolAddress *lender(const PoolChoice &choice, Protocol protocol)
+/** Whether a port of it is left for a client that has none. */
+bool has_room(const Pool &pool, const PoolAddress &address, Protocol protocol, ClientUse *use)
 {
-	for (const Pool *pool : choice.pools)
+	return address.count(protocol, pool.range) < pool.width() &&
+	       !(pool.lends_blocks() && use->blocks->full(pool, address));
+}
+
+/** An address of the client's pools that has a port left, or null. */
+const PoolAddress *lender(const PoolChoice &choice, Protocol protocol, const Ip6 &client,
+			  ClientUse *use)
+{
+	for (const Pool *pool : choice.pools) {
+		PortRange ports;
+		const PoolAddress *own = pool->deterministic ? pool->assigned(client, ports) :
+								nullptr;
+		if (own && own->count(protocol, ports) < pool->block_size)
+			return own;
 		for (const PoolAddress *address : pool->addresses)
-			if (address->count(protocol, pool->range) < pool->width())
+			if (!pool->deterministic && has_room(*pool, *address, protocol, use))
 				return address;
+	}
 	return nullptr;
 }
 
@@ -66,9 +80,9 @@ Verdict SessionTable::foresee64(const Tuple6 &tuple, const Facts &facts, Time no
 		const PoolChoice *choice = policy.choice_of(tuple.client);
 		if (!choice)
 			return refuse(XLAT_NO_POOL);
-		const PoolAddress *address = impl_->paired(shard, *choice, tuple.client);
+		const PoolAddress *address = impl_->paired(shard, *choice, tuple.client, {});
 		if (!address)
-			address = lender(*choice, facts.protocol);
+			address = lender(*choice, facts.protocol, tuple.client, shard.use);
 		if (!address)
 			return refuse(XLAT_NO_PORT);
 		four.pool = address->address;

@@ -57,16 +57,6 @@ uint64_t ClientUse::resident() const
 	       std::min<uint64_t>((uint64_t)high_ * 4096, ((uint64_t)mask_ + 1) * sizeof(uint32_t));
 }
 
-Ip6 ClientUse::prefix_of(const Ip6 &client) const
-{
-	Ip6 out = client;
-	for (unsigned i = 0; i < 16; i++) {
-		unsigned bits = std::clamp((int)prefix_length_ - (int)i * 8, 0, 8);
-		out.bytes[i] &= (uint8_t)(0xff00 >> bits);
-	}
-	return out;
-}
-
 uint32_t ClientUse::bucket_of(const Ip6 &prefix) const
 {
 	return tag_inside(secret_, 0, prefix, 1) & mask_;
@@ -92,6 +82,17 @@ uint32_t ClientUse::find(uint32_t bucket, const Ip6 &prefix)
 	entry.next = buckets_[bucket];
 	buckets_[bucket] = number;
 	return number;
+}
+
+uint32_t ClientUse::look_up(const Ip6 &client)
+{
+	Ip6 prefix = prefix_of(client);
+	uint32_t bucket = bucket_of(prefix);
+	std::lock_guard guard(locks_[bucket % LOCKS]);
+	uint32_t at = buckets_[bucket];
+	while (at && !(entries_[at].prefix == prefix))
+		at = entries_[at].next;
+	return at;
 }
 
 void ClientUse::release(uint32_t bucket, uint32_t number)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * What each client prefix holds, for the limits per client (RFC 6888 REQ-4 and REQ-5). A client's
+ * What each client prefix holds: for the limits per client (RFC 6888 REQ-4 and REQ-5), and its
+ * blocks of ports. A client's
  * shard follows from its whole address, so one prefix is spread over all shards: its numbers are in
  * one table that the shards share, and the shards stay as they are (a /64 is often a whole site,
  * which must not end up on one processor). Only opening and ending comes here; a packet of a known
@@ -16,7 +17,7 @@
 #include <memory>
 #include <mutex>
 
-#include "session_hash.h"
+#include "session_block.h"
 
 namespace sixgate {
 
@@ -35,6 +36,19 @@ public:
 	void leave(uint32_t number, bool fixed);
 	/** A binding became static. */
 	void fix(uint32_t number);
+	/** Calls `visit` with the head of the prefix's chain of blocks, under the prefix's lock. */
+	template <typename Visit> auto with_blocks(uint32_t number, Visit visit)
+	{
+		Entry &entry = entries_[number];
+		std::lock_guard guard(locks_[bucket_of(entry.prefix) % LOCKS]);
+		return visit(entry.first_block);
+	}
+	const Ip6 &name_of(uint32_t number) const { return entries_[number].prefix; }
+	/** The number of the client's prefix, or 0 when it holds nothing. */
+	uint32_t look_up(const Ip6 &client);
+	/** Null when no pool lends blocks. */
+	std::unique_ptr<PortBlocks> blocks;
+
 	void session_begins(uint32_t number) { entries_[number].sessions++; }
 	void session_ends(uint32_t number) { entries_[number].sessions--; }
 
@@ -61,6 +75,7 @@ private:
 		 */
 		uint64_t paid[2];
 		Time told;
+		uint32_t first_block;
 	};
 	static constexpr unsigned LOCKS = 64;
 
@@ -68,7 +83,7 @@ private:
 		: prefix_length_(prefix_length), secret_(secret)
 	{
 	}
-	Ip6 prefix_of(const Ip6 &client) const;
+	Ip6 prefix_of(const Ip6 &client) const { return masked(client, prefix_length_); }
 	uint32_t bucket_of(const Ip6 &prefix) const;
 	uint32_t find(uint32_t bucket, const Ip6 &prefix);
 	void release(uint32_t bucket, uint32_t number);

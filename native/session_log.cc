@@ -190,6 +190,19 @@ void SessionTable::Impl::log_exhausted(const Shard &shard, Protocol protocol,
 		log->note(record);
 }
 
+namespace {
+
+/** How many the client may have. */
+uint32_t policy_blocks(const Policy &policy, const Ip6 &client)
+{
+	uint32_t most = 0;
+	for (const Pool *pool : policy.choice_of(client)->pools)
+		most += pool->blocks_per_client;
+	return most;
+}
+
+} // namespace
+
 /** RFC 8158 section 4.4; there is no event for a rate. */
 void SessionTable::Impl::log_quota(const Shard &shard, enum xlat_reason why, const Ip6 &client,
 				   Time now)
@@ -203,6 +216,8 @@ void SessionTable::Impl::log_quota(const Shard &shard, enum xlat_reason why, con
 		record.value = file.sessions.capacity;
 	else if (why == XLAT_CLIENT_LIMIT)
 		record.value = config.limits.bindings;
+	else if (why == XLAT_CLIENT_BLOCKS)
+		record.value = policy_blocks(*shard.policy, client);
 	else if (why == XLAT_CLIENT_SESSIONS)
 		record.value = config.limits.sessions;
 	else

@@ -148,7 +148,9 @@ void SessionTable::Impl::recount(Shard &shard)
 			if (!number)
 				continue;
 			BindingRecord &b = binding(number);
+			note_lent(b);
 			b.use = use ? use->join(b.client, b.fixed, b.sessions) : 0;
+			rejoin_block(shard, b);
 		}
 }
 
@@ -260,7 +262,6 @@ void SessionTable::Impl::link_binding(Shard &shard, uint32_t number)
 		number);
 	shard.outside.insert(tag_outside(secret(), record.protocol, record.pool, record.pool_port),
 			     number);
-	record.use = shard.use ? shard.use->join(record.client, record.fixed) : 0;
 	uint32_t head = client_head(shard, record.client);
 	record.prev = 0;
 	record.next = head;
@@ -270,11 +271,13 @@ void SessionTable::Impl::link_binding(Shard &shard, uint32_t number)
 	} else {
 		shard.clients.insert(tag_inside(secret(), 0, record.client, 0), number);
 	}
-	if (shard_of_port(record.pool_port) != shard.number)
-		slots[record.slot]
-			.load()
-			->ports->borrower[protocol_index(record.protocol)][record.pool_port]
-			.store((uint8_t)(shard.number + 1), std::memory_order_release);
+	if (shard_of_port(record.pool_port) == shard.number)
+		return;
+	hints.set(record.protocol, record.pool, record.pool_port, shard.number);
+	slots[record.slot]
+		.load()
+		->ports->borrower[protocol_index(record.protocol)][record.pool_port]
+		.store((uint8_t)(shard.number + 1), std::memory_order_release);
 }
 
 /**
@@ -300,8 +303,11 @@ void SessionTable::Impl::end_binding(Shard &shard, uint32_t number)
 		shard.clients.replace(tag, number, record.next);
 	else
 		shard.clients.erase(tag, number);
+	leave_block(shard, record);
 	if (shard.use)
 		shard.use->leave(record.use, record.fixed);
+	if (shard_of_port(record.pool_port) != shard.number)
+		hints.clear(record.protocol, record.pool, record.pool_port);
 	if (!shard.policy->static_outside(record.protocol, record.pool, record.pool_port))
 		slots[record.slot].load()->disown(record.protocol, record.pool_port);
 	file.bindings.give(&number, 1);

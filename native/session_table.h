@@ -4,9 +4,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
+#include <cstdlib>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
+#include <tuple>
 
 #include "pool.h"
 #include "session_file.h"
@@ -84,6 +88,67 @@ private:
 	void push(const Records<SessionRecord> &records, uint32_t number, uint32_t slot);
 };
 
+/** Whose blocks a port is to come from, under the lock of the prefix; and what came of it. */
+struct BlockOwner {
+	/** Of the prefix in ClientUse; 0 has no blocks. */
+	uint32_t number = 0;
+	uint32_t *chain = nullptr;
+	/** Of the port that was found. */
+	uint32_t block = 0;
+	/** It has had its blocks before: none are news, and it may have as many. */
+	bool known = false;
+	/** Refused because the prefix has as many as it may. */
+	bool bounded = false;
+};
+
+/**
+ * By outside transport address, the shard of its binding, where the port itself names another one.
+ * Without a lock, and only a guess: two addresses may share a place.
+ */
+class ShardHints {
+public:
+	bool make(uint32_t bindings)
+	{
+		size_t places = std::bit_ceil((size_t)bindings * 2);
+		mask_ = places - 1;
+		/* calloc: what is not used costs nothing. */
+		hints_.reset(static_cast<std::atomic<uint8_t> *>(calloc(places, 1)));
+		return hints_ != nullptr;
+	}
+	unsigned guess(Protocol protocol, uint32_t pool, uint16_t port, unsigned home) const
+	{
+		if (XLAT_LIKELY(!any_.load(std::memory_order_relaxed)))
+			return home;
+		uint8_t hint = place(protocol, pool, port).load(std::memory_order_relaxed);
+		return hint ? hint - 1u : home;
+	}
+	void set(Protocol protocol, uint32_t pool, uint16_t port, unsigned shard)
+	{
+		if (!any_.load(std::memory_order_relaxed))
+			any_.store(true, std::memory_order_relaxed);
+		place(protocol, pool, port).store((uint8_t)(shard + 1), std::memory_order_relaxed);
+	}
+	void clear(Protocol protocol, uint32_t pool, uint16_t port)
+	{
+		place(protocol, pool, port).store(0, std::memory_order_relaxed);
+	}
+
+private:
+	struct Free {
+		void operator()(void *memory) const { free(memory); }
+	};
+	std::unique_ptr<std::atomic<uint8_t>[], Free> hints_;
+	size_t mask_ = 0;
+	std::atomic<bool> any_ = false;
+
+	/** The ports of a block are neighbours. */
+	std::atomic<uint8_t> &place(Protocol protocol, uint32_t pool, uint16_t port) const
+	{
+		uint64_t seed = (uint64_t)pool << 2 | protocol_index(protocol);
+		return hints_[((seed * 0x9e3779b97f4a7c15 >> 32) + port) & mask_];
+	}
+};
+
 struct alignas(64) Shard {
 	mutable Lock lock;
 	unsigned number = 0;
@@ -102,10 +167,24 @@ struct alignas(64) Shard {
 	uint64_t draws = 0;
 };
 
+/** A block that was lent under an earlier configuration. */
+struct LentBlock {
+	Ip6 client;
+	uint32_t pool;
+	PortRange ports;
+	auto key() const
+	{
+		return std::tuple(load64(client.bytes), load64(client.bytes + 8), pool, ports.first,
+				  ports.last);
+	}
+	bool operator<(const LentBlock &other) const { return key() < other.key(); }
+};
+
 struct SessionTable::Impl {
 	SessionFile file;
 	Arena arena;
 	HeldSyns held;
+	ShardHints hints;
 	Shard shards[SHARDS];
 	/** Live pool addresses by BindingRecord::slot. */
 	std::unique_ptr<std::atomic<PoolAddress *>[]> slots;
@@ -116,6 +195,9 @@ struct SessionTable::Impl {
 	mutable std::mutex control;
 	std::atomic<uint64_t> live = 0;
 	uint64_t adopted = 0;
+	/** While a configuration is replaced, if blocks are logged. */
+	std::set<LentBlock> lent;
+	bool noting_lent = false;
 	std::string adoption;
 
 	const Secret &secret() const { return file.header->secret; }
@@ -130,6 +212,12 @@ struct SessionTable::Impl {
 	Verdict open46(Shard &shard, uint32_t bound, const Tuple4 &tuple, const Facts &facts,
 		       Time now);
 	Verdict hold(const Policy &policy, const Tuple4 &tuple, const Facts &facts, Time now);
+	/** The shard in which the binding is likely to be. */
+	unsigned shard46(Protocol protocol, const Tuple4 &tuple) const
+	{
+		return hints.guess(protocol, tuple.pool, tuple.pool_port,
+				   shard_of_port(tuple.pool_port));
+	}
 	/** The shard that lent the port elsewhere, by the port's own shard, or SHARDS. */
 	unsigned borrower(const Shard &shard, Protocol protocol, const Tuple4 &tuple) const;
 	uint32_t find64(const Shard &shard, Protocol protocol, const Tuple6 &tuple) const;
@@ -170,14 +258,33 @@ struct SessionTable::Impl {
 				      uint32_t remote, Time now, uint32_t &number,
 				      bool &simultaneous);
 	/** The address that the client has already (pooling paired, RFC 4787 REQ-2), or null. */
-	PoolAddress *paired(const Shard &shard, const PoolChoice &choice, const Ip6 &client) const;
+	PoolAddress *paired(const Shard &shard, const PoolChoice &choice, const Ip6 &client,
+			    const BlockOwner &owner) const;
+	bool claim_held(Shard &shard, const PoolChoice &choice, const Tuple6 &six, uint32_t remote,
+			PoolAddress *&address, uint16_t &port, BlockOwner &owner);
 	enum xlat_reason pick(Shard &shard, Protocol protocol, const PoolChoice &choice,
 			      const Ip6 &client, uint16_t wanted, Time now, PoolAddress *&address,
-			      uint16_t &port);
+			      uint16_t &port, BlockOwner &owner);
+	uint16_t pick_in_pool(Shard &shard, Protocol protocol, const Pool &pool,
+			      PoolAddress &address, uint16_t wanted, BlockOwner &owner);
+	/** `block`: the range is one block, of which any port is as good for the shard. */
 	uint16_t pick_port(Shard &shard, Protocol protocol, PoolAddress &address, PortRange range,
-			   uint16_t wanted);
+			   uint16_t wanted, bool block);
 	uint16_t pick_class(Shard &shard, Protocol protocol, PoolAddress &address, PortRange range,
-			    unsigned parity);
+			    unsigned parity, bool block);
+
+	/* session_block.cc: the blocks of ports of a client prefix */
+	uint16_t take_in_blocks(Shard &shard, Protocol protocol, const Pool &pool,
+				PoolAddress &address, BlockOwner &owner, uint16_t wanted);
+	uint16_t take_new_block(Shard &shard, Protocol protocol, const Pool &pool,
+				PoolAddress &address, BlockOwner &owner, uint16_t wanted);
+	bool join_block(Shard &shard, Protocol protocol, const Pool &pool, PoolAddress &address,
+			uint16_t port, BlockOwner &owner);
+	void lend_block(Shard &shard, const Pool &pool, const PoolAddress &address, uint32_t number,
+			BlockOwner &owner);
+	void note_block(const Shard &shard, uint32_t number, BindingRecord &record) const;
+	void leave_block(Shard &shard, BindingRecord &record);
+	bool rejoin_block(Shard &shard, BindingRecord &record);
 
 	/* session_log.cc: what the log of bindings is told, under the shard's lock */
 	void log_binding(const Shard &shard, NatEvent event, const BindingRecord &binding);
@@ -200,6 +307,9 @@ struct SessionTable::Impl {
 	/** What the limits and the log of the configuration need, taken over if it fits. */
 	bool equip(Policy &fresh, std::string &error) const;
 	void open_static(Shard &shard, const StaticConfig &entry, Time now);
+	/** Remembers, and then logs the end of those that are not lent any more. */
+	void note_lent(const BindingRecord &record);
+	void log_ended_blocks();
 	/** Hands the policy to the packet threads, shard by shard, then ends what it forbids. */
 	uint64_t install(std::unique_ptr<Policy> fresh, Time now);
 };

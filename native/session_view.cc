@@ -82,7 +82,7 @@ void SessionTable::bindings(const ViewFilter &filter,
 		const BindingRecord &b = impl_->binding(number);
 		if (wanted(filter, b.protocol, b.client, nullptr, b.pool, nullptr))
 			views.push_back({ b.protocol, b.fixed != 0, b.client, b.client_port, b.pool,
-					  b.pool_port, b.sessions });
+					  b.pool_port, b.sessions, b.block_first, b.block_size });
 	};
 	for (const Shard &shard : impl_->shards)
 		scan<BindingView>(shard, &Shard::inside, left, read, visit);
@@ -97,7 +97,12 @@ SessionStats SessionTable::stats() const
 		out.bindings += shard.inside.size();
 	}
 	for (const auto &pool : impl_->policy->pools) {
-		PoolUse use = { 0, (uint64_t)pool->addresses.size() * pool->width() * PROTOCOLS };
+		uint64_t addresses = pool->addresses.size();
+		uint32_t width =
+			pool->block_size ? pool->blocks * pool->block_size : pool->width();
+		PoolUse use = { 0, addresses * width * PROTOCOLS, 0, addresses * pool->blocks };
+		if (pool->lends_blocks())
+			use.blocks_used = impl_->policy->use->blocks->lent(*pool);
 		for (const PoolAddress *address : pool->addresses)
 			for (Protocol protocol : { Protocol::TCP, Protocol::UDP, Protocol::ICMP })
 				use.used += address->count(protocol, pool->range);
@@ -112,6 +117,8 @@ MemoryUse SessionTable::memory() const
 	MemoryUse out = { impl_->file.backed_bytes(), impl_->arena.resident() + sizeof(Impl) };
 	if (impl_->policy->use)
 		out.process += impl_->policy->use->resident();
+	if (impl_->policy->use && impl_->policy->use->blocks)
+		out.process += impl_->policy->use->blocks->resident();
 	for (const auto &[number, address] : impl_->policy->addresses)
 		for (unsigned i = 0; i < PROTOCOLS; i++)
 			if (address->used[i].load(std::memory_order_relaxed))

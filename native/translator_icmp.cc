@@ -30,6 +30,7 @@ bool error_for6(const Packet &packet, xlat_reason why, xlat_icmp &error)
 	case XLAT_NO_POOL:
 	case XLAT_TABLE_FULL:
 	case XLAT_CLIENT_LIMIT: /* RFC 6888 3 REQ-11 */
+	case XLAT_CLIENT_BLOCKS:
 	case XLAT_CLIENT_SESSIONS:
 	case XLAT_CLIENT_RATE:
 		xlat_icmp_set(&error, XLAT_ICMP6_UNREACHABLE, 3, 0);

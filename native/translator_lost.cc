@@ -47,6 +47,7 @@ Step step_of(xlat_reason why)
 	case XLAT_NO_PORT:
 	case XLAT_TABLE_FULL:
 	case XLAT_CLIENT_LIMIT:
+	case XLAT_CLIENT_BLOCKS:
 	case XLAT_CLIENT_SESSIONS:
 	case XLAT_CLIENT_RATE:
 		return Step::SESSION;

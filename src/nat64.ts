@@ -74,9 +74,9 @@ export function dataplaneConfig(config: Config, host: Host): DataplaneConfig | u
   return {
     prefixes: nat64?.prefixes ?? [],
     allowNonGlobal: nat64?.allowNonGlobal ?? false,
-    pools: (nat64?.pools ?? []).map(({ addresses, ports, clients }) => {
+    pools: (nat64?.pools ?? []).map(({ addresses, ports, clients, blockSize, blocksPerClient, deterministic }) => {
       const { first, last } = parsePortRange(ports)
-      return { addresses, firstPort: first, lastPort: last, clients }
+      return { addresses, firstPort: first, lastPort: last, clients, blockSize, blocksPerClient, deterministic }
     }),
     static: nat64?.static ?? [],
     filtering: nat64?.filtering ?? 'endpoint-independent',

@@ -43,6 +43,7 @@
 	XLAT_REASON(NO_PORT, "no free port or identifier in the pool", "RFC 6146 3.5.1.1") \
 	XLAT_REASON(TABLE_FULL, "the session table is full", "RFC 6146 5.3") \
 	XLAT_REASON(CLIENT_LIMIT, "the client holds as many bindings as it may", "RFC 6888 3 REQ-4") \
+	XLAT_REASON(CLIENT_BLOCKS, "the blocks of ports that the client may have are full", "RFC 6888 3 REQ-4") \
 	XLAT_REASON(CLIENT_SESSIONS, "the client holds as many sessions as it may", "RFC 6888 3 REQ-5") \
 	XLAT_REASON(CLIENT_RATE, "the client opens sessions faster than it may", "RFC 6888 3 REQ-4") \
 	XLAT_REASON(FRAGMENT_TIMEOUT, "the first fragment did not come in time", "RFC 6146 3.4") \

@@ -183,6 +183,18 @@ export const METRICS: readonly Metric[] = [
     samples: pools((p) => p.portsTotal),
   },
   {
+    name: 'sixgate_pool_blocks_used',
+    type: 'gauge',
+    help: 'Blocks of ports that clients have.',
+    samples: pools((p) => p.blocksUsed),
+  },
+  {
+    name: 'sixgate_pool_blocks_max',
+    type: 'gauge',
+    help: 'Blocks of ports of the pool; 0 where single ports are lent.',
+    samples: pools((p) => p.blocksTotal),
+  },
+  {
     name: 'sixgate_client_packets_total',
     type: 'counter',
     help: 'Packets of the busiest clients.',

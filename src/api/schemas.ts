@@ -69,6 +69,7 @@ export const BindingsSchema = Type.Object({
       outside: Type.String({ description: 'IPv4 transport address.' }),
       static: Type.Boolean(),
       sessions: count('Sessions of the binding.'),
+      block: Type.Optional(Type.String({ description: 'Ports of the block that the port is of: FIRST-LAST.' })),
     }),
   ),
 })
@@ -230,6 +231,8 @@ const PlaneSchema = Type.Object(
         addresses: Type.Array(Type.String()),
         portsUsed: count('Ports and identifiers in use.'),
         portsTotal: count('Ports and identifiers there are.'),
+        blocksUsed: count('Blocks of ports that clients have.'),
+        blocksTotal: count('Blocks of ports there are; 0 where single ports are lent.'),
       }),
     ),
   },

@@ -92,8 +92,12 @@ function sessionLines({ sessions }: Static<typeof shape.SessionsSchema>): string
 }
 
 function bindingLines({ bindings }: Static<typeof shape.BindingsSchema>): string[] {
-  const rows = bindings.map((b) => [b.protocol, b.inside, b.outside, b.static ? 'static' : 'dynamic', b.sessions])
-  return table(['proto', 'inside', 'outside', 'kind', 'sessions'], rows)
+  const blocks = bindings.some(({ block }) => block !== undefined)
+  const rows = bindings.map((b) => [
+    ...[b.protocol, b.inside, b.outside, b.static ? 'static' : 'dynamic', b.sessions],
+    ...(blocks ? [b.block ?? '-'] : []),
+  ])
+  return table(['proto', 'inside', 'outside', 'kind', 'sessions', ...(blocks ? ['block'] : [])], rows)
 }
 
 function dropLines({ drops }: Static<typeof shape.DropsSchema>): string[] {

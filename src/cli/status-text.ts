@@ -50,12 +50,20 @@ function interfaces({ interfaces }: Status): string[] {
 
 function nat64({ nat64 }: Status): string[] {
   if (!nat64) return []
-  const pools = nat64.pools.map((pool) => [pool.addresses.join(', '), pool.portsUsed, pool.portsTotal])
+  const blocks = nat64.pools.some(({ blocksTotal }) => blocksTotal > 0)
+  const pools = nat64.pools.map((pool) => [
+    pool.addresses.join(', '),
+    pool.portsUsed,
+    pool.portsTotal,
+    ...(blocks ? [pool.blocksUsed, pool.blocksTotal] : []),
+  ])
   return [
     `nat64 on ${printable(nat64.device)}: ${nat64.sessions} of ${nat64.maxSessions} sessions, ${nat64.bindings} bindings`,
     ...traffic(nat64),
     ...adopted(nat64),
-    ...table(['pool', 'ports used', 'ports'], pools).map((line) => `  ${line}`),
+    ...table(['pool', 'ports used', 'ports', ...(blocks ? ['blocks used', 'blocks'] : [])], pools).map(
+      (line) => `  ${line}`,
+    ),
   ]
 }
 

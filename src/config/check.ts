@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The rules between the keys of a configuration: what each key allows by itself and together cannot work. */
 import type { Fault } from '../errors.ts'
+import { blockChecks } from './check-blocks.ts'
 import { interfaceChecks } from './check-interfaces.ts'
 import { nat64Checks } from './check-nat64.ts'
 import type { Check } from './check-rule.ts'
@@ -10,7 +11,7 @@ import type { Config } from './schema.ts'
 
 export { checkPoolsAgainstHost } from './check-nat64.ts'
 
-const CHECKS: readonly Check[] = [...interfaceChecks, ...nat64Checks, ...siitChecks, ...serviceChecks]
+const CHECKS: readonly Check[] = [...interfaceChecks, ...nat64Checks, ...blockChecks, ...siitChecks, ...serviceChecks]
 
 /** Every fault between keys that can be told without a look at the host; `broken` are paths already at fault. */
 export function crossCheck(config: Config, broken: readonly string[] = []): Fault[] {

@@ -69,6 +69,24 @@ const Pool = section(
       },
     ),
     announce: Type.Boolean({ default: false, description: 'Answer ARP for the pool on the outside links.' }),
+    blockSize: Type.Integer({
+      default: 0,
+      minimum: 0,
+      maximum: 32768,
+      description:
+        'Adjacent ports that a client (`limits.clientPrefixLength`) is lent at once, 64 or more, as long as it has a binding among them; 0 lends single ports. A change ends the bindings of the pool.',
+    }),
+    blocksPerClient: Type.Integer({
+      default: 0,
+      minimum: 0,
+      maximum: 1008,
+      description: 'Blocks a client may have at once, all of one address; 0 is unlimited.',
+    }),
+    deterministic: Type.Boolean({
+      default: false,
+      description:
+        'Each client has one block, which follows from its place in `clients` (RFC 7422): the first has the first block of the first address, the second that of the second address. `sixgate address` says whose a port is.',
+    }),
   },
   'A set of IPv4 transport addresses (pool4).',
 )

@@ -36,7 +36,7 @@ export function loadAddon(): Addon {
 
 /** What native/dataplane.cc knows; the rest of a status is known here. */
 type NativeStatus = Omit<DataplaneStatus, 'device' | 'datapath' | 'maxSessions' | 'pools'> & {
-  readonly pools: readonly { readonly portsUsed: number; readonly portsTotal: number }[]
+  readonly pools: readonly Omit<DataplaneStatus['pools'][number], 'addresses'>[]
 }
 
 interface NativePacket {
@@ -137,8 +137,7 @@ export const openDataplane: OpenDataplane = (options) => {
       const status = attempt(() => native.status())
       const pools = config.pools.map(({ addresses }, index) => ({
         addresses,
-        portsUsed: status.pools[index]?.portsUsed ?? 0,
-        portsTotal: status.pools[index]?.portsTotal ?? 0,
+        ...(status.pools[index] ?? { portsUsed: 0, portsTotal: 0, blocksUsed: 0, blocksTotal: 0 }),
       }))
       return { ...status, device: options.device, datapath: 'tun', maxSessions: options.maxSessions, pools }
     },

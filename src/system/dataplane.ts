@@ -17,6 +17,11 @@ export interface DataplaneConfig {
     readonly firstPort: number
     readonly lastPort: number
     readonly clients: readonly string[]
+    /** Ports of a block; 0 lends single ports. */
+    readonly blockSize?: number
+    /** 0 is no limit. */
+    readonly blocksPerClient?: number
+    readonly deterministic?: boolean
   }[]
   readonly static: readonly { readonly protocol: Protocol; readonly inside: string; readonly outside: string }[]
   readonly filtering: 'endpoint-independent' | 'address-dependent'
@@ -92,6 +97,8 @@ export interface BindingInfo {
   readonly outside: string
   readonly static: boolean
   readonly sessions: number
+  /** Ports of the block that the port is of, FIRST-LAST. */
+  readonly block?: string
 }
 
 export interface SessionFilter {
@@ -215,6 +222,9 @@ export interface DataplaneStatus extends Traffic {
     readonly addresses: readonly string[]
     readonly portsUsed: number
     readonly portsTotal: number
+    /** Blocks of ports that clients have, and that there are; 0 where single ports are lent. */
+    readonly blocksUsed: number
+    readonly blocksTotal: number
   }[]
 }
 

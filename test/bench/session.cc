@@ -57,7 +57,7 @@ template <typename Look> double lookup(uint32_t count, Look look)
 	return best / count * 1e9;
 }
 
-bool measure(uint32_t sessions, const std::string &path)
+bool measure(uint32_t sessions, uint16_t block, const std::string &path)
 {
 	unlink(path.c_str());
 	SessionOptions options;
@@ -69,6 +69,9 @@ bool measure(uint32_t sessions, const std::string &path)
 	options.config.prefixes = { prefix };
 	PoolConfig pool;
 	pool.addresses = { { 0xc0000200, 26 } };
+	/* Each client has a hundred bindings. */
+	pool.block_size = block;
+	options.config.limits.prefix_length = 128;
 	options.config.pools = { pool };
 	std::string error;
 	auto table = SessionTable::open(options, now, error);
@@ -132,12 +135,12 @@ bool measure(uint32_t sessions, const std::string &path)
 		}(),
 		now);
 	double reconfigured = seconds(start) * 1e3;
-	printf("{\"sessions\":%u,\"outbound_ns\":%.0f,\"inbound_ns\":%.0f,\"outbound_batched_ns\":%"
+	printf("{\"sessions\":%u,\"block\":%u,\"outbound_ns\":%.0f,\"inbound_ns\":%.0f,\"outbound_batched_ns\":%"
 	       ".0f,"
 	       "\"new_bindings_per_s\":%.0f,\"bytes_per_session\":%.1f,\"file_bytes\":%llu,"
 	       "\"process_bytes\":%llu,"
 	       "\"idle_tick_us\":%.0f,\"adoption_ms\":%.1f,\"configure_ms\":%.1f}\n",
-	       sessions, out, in, batched, created,
+	       sessions, block, out, in, batched, created,
 	       (double)(memory.file + memory.process) / sessions, (unsigned long long)memory.file,
 	       (unsigned long long)memory.process, quiet, adoption, reconfigured);
 	table.reset();
@@ -150,8 +153,9 @@ bool measure(uint32_t sessions, const std::string &path)
 int main(int argc, char **argv)
 {
 	std::string path = argc > 1 ? argv[1] : "/dev/shm/sixgate-bench";
-	for (uint32_t sessions : { 1'000u, 100'000u, 1'000'000u })
-		if (!measure(sessions, path))
-			return 1;
+	for (uint16_t block : { 0, 128 })
+		for (uint32_t sessions : { 1'000u, 100'000u, 1'000'000u })
+			if (!measure(sessions, block, path))
+				return 1;
 	return 0;
 }

@@ -70,7 +70,7 @@ const PLANE: DataplaneStatus = {
   dropped: 7,
   siit: { packets64: 5, bytes64: 500, packets46: 6, bytes46: 6000, dropped: 2 },
   mtus: [{ side: 'ipv4', device: 'wan0', mtu: 1500, routes: 2, example: '0.0.0.0/0' }],
-  pools: [{ addresses: ['198.51.100.64/28'], portsUsed: 1, portsTotal: 1_032_192 }],
+  pools: [{ addresses: ['198.51.100.64/28'], portsUsed: 1, portsTotal: 1_032_192, blocksUsed: 0, blocksTotal: 0 }],
 }
 
 export const DNS64: Dns64Stats = {

@@ -193,6 +193,43 @@ describe('a pool that is an address of the host', () => {
   })
 })
 
+describe('blocks of ports', () => {
+  const pool = (keys: object, limits: object = {}) => nat64({ limits, pools: [{ ...POOL, ...keys }] })
+  const one = { addresses: ['198.51.100.64'], ports: '2000-2999' }
+
+  it('have 64 ports or more, and no more than the pool', () => {
+    expect(pool({ blockSize: 0 })).toEqual([])
+    expectOne(pool({ blockSize: 63 }), '/nat64/pools/0/blockSize', 'is 63, less than 64')
+    expect(pool({ blockSize: 64, blocksPerClient: 4 })).toEqual([])
+    expect(pool({ ...one, blockSize: 1000 })).toEqual([])
+    expectOne(
+      pool({ ...one, blockSize: 1001 }),
+      '/nat64/pools/0/blockSize',
+      'is 1001, and the pool has the 1000 ports 2000-2999',
+    )
+  })
+
+  it('are there when a key is about them', () => {
+    expectOne(pool({ blocksPerClient: 2 }), '/nat64/pools/0/blocksPerClient', 'bounds the blocks, and there are none')
+    expectOne(pool({ deterministic: true }), '/nat64/pools/0/deterministic', 'and there are none')
+  })
+
+  it('are as many as the clients of a deterministic pool', () => {
+    const keys = { ...one, blockSize: 250, deterministic: true, clients: ['2001:db8:1::/62'] }
+    expect(pool(keys)).toEqual([])
+    expectOne(pool({ ...keys, blockSize: 251 }), '/nat64/pools/0/deterministic', 'has 4 clients of /64, and the pool 3')
+    expectOne(
+      pool({ ...keys, clients: ['2001:db8:1::/62', '2001:db8:2::/64'] }),
+      '/nat64/pools/0/deterministic',
+      '2001:db8:1::/62, 2001:db8:2::/64 has 5 clients',
+    )
+    expectOne(pool({ ...keys, clients: ['::/0'] }), '/nat64/pools/0/deterministic', 'far more than 2^32 clients')
+    expectOne(pool(keys, { clientPrefixLength: 65 }), '/nat64/pools/0/deterministic', 'has 8 clients of /65')
+    expectOne(pool(keys, { clientPrefixLength: 61 }), '/nat64/pools/0/clients/0', 'is longer than a client')
+    expectOne(pool({ ...keys, blocksPerClient: 2 }), '/nat64/pools/0/blocksPerClient', 'is of no use')
+  })
+})
+
 describe('static bindings', () => {
   const binding = { protocol: 'tcp', inside: '[2001:db8:1::5]:2000', outside: '198.51.100.64:2000' }
   const bind = (...bindings: object[]) => nat64({ static: bindings.map((one) => ({ ...binding, ...one })) })

@@ -30,6 +30,9 @@ describe('a configuration that is loaded', () => {
     expect(config.nat64?.pools[0]).toEqual({
       addresses: ['198.51.100.64/28'],
       ports: '1024-65535',
+      blockSize: 0,
+      blocksPerClient: 0,
+      deterministic: false,
       clients: ['::/0'],
       announce: false,
     })
