@@ -7,9 +7,11 @@
 #define CHECK_H
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "answer.h"
 #include "fragment.h"
+#include "icmp_origin.h"
 #include "plan.h"
 
 static void expect(bool holds, const char *what);
@@ -48,6 +50,23 @@ static inline bool reads(enum xlat_reason why)
 	return !why || why == XLAT_EXTENSION_AFTER_FRAGMENT;
 }
 
+/* An ICMPv4 error of at most XLAT_IP4_ERROR_MAX bytes, to which its sender is added. */
+static inline void check_origin(const uint8_t *p, uint32_t length, int was)
+{
+	static const struct xlat_ip6 origin = { { 0x20, 1, 0xd, 0xb8, 0, 2 } };
+	uint8_t *out = (uint8_t *)malloc(XLAT_IP4_ERROR_MAX);
+	struct xlat_view v, inner;
+
+	memcpy(out, p, length);
+	length = xlat_add_origin(out, length, &origin);
+	expect(length <= (uint32_t)XLAT_IP4_ERROR_MAX, "the sender makes an ICMP error too large");
+	expect(!xlat_parse(out, length, &v) && v.total_length == length,
+	       "what got its sender does not parse");
+	expect(verdict(out, &v) == was, "the sender made a checksum right or wrong");
+	expect(reads(xlat_parse_inner(out, &v, &inner)), "the sender spoiled the packet inside");
+	free(out);
+}
+
 static inline void check_output(const uint8_t *p, const struct xlat_edit *edit,
 				const struct xlat_view *before, int was)
 {
@@ -74,6 +93,8 @@ static inline void check_output(const uint8_t *p, const struct xlat_edit *edit,
 	expect(reads(xlat_parse_inner(p, &v, &inner)), "the packet inside does not parse");
 	expect(edit->length <= (uint32_t)(v.family == 4 ? XLAT_IP4_ERROR_MAX : XLAT_IP6_ERROR_MAX),
 	       "an ICMP error larger than one may be");
+	if (v.family == 4 && edit->length <= (uint32_t)XLAT_IP4_ERROR_MAX)
+		check_origin(p, edit->length, is);
 }
 
 static inline void check_fragments(const uint8_t *p, const struct xlat_edit *edit)
