@@ -20,6 +20,10 @@ const MAX_TEXT = 4 * 2 ** 20
 /** Aliases multiply (the "billion laughs"); this many nodes may stand for one. */
 const MAX_ALIASES = 100
 
+/** Ten levels are more than the schema has. The parser's work grows with the depth, to seconds for brackets alone. */
+const MAX_DEPTH = 64
+const TOO_DEEP = 'is nested too deep'
+
 export interface YamlData {
   readonly value: unknown
   /** The line of the value with this JSON pointer, or of the nearest value around it. */
@@ -40,6 +44,7 @@ export function readYaml(text: string, origin: string): YamlData {
   const counter = new LineCounter()
   try {
     if (text.length > MAX_TEXT) throw new Problem(undefined, `is ${text.length} characters long, more than ${MAX_TEXT}`)
+    checkDepth(text, counter)
     const document = parse(text, counter)
     const value: unknown = document.toJS({ maxAliasCount: MAX_ALIASES })
     return { value, lineOf: lineFinder(document, counter) }
@@ -48,13 +53,43 @@ export function readYaml(text: string, origin: string): YamlData {
   }
 }
 
+/**
+ * Refuses brackets, and list entries in one line, that go deeper than MAX_DEPTH, without parsing. What stands in quotes
+ * or behind `#` opens nothing.
+ */
+function checkDepth(text: string, counter: LineCounter): void {
+  const compact = new RegExp(`^ *(?:[-?] +){${MAX_DEPTH}}`, 'm').exec(text)
+  if (compact) throw tooDeep(text, counter, compact.index)
+  const mark = /(?<![^\s[{,])["'#]|[[{\]}]/g
+  let depth = 0
+  for (let found = mark.exec(text); found; found = mark.exec(text)) {
+    const { 0: sign, index } = found
+    if (sign === '[' || sign === '{') depth++
+    else if (sign === ']' || sign === '}') depth = Math.max(0, depth - 1)
+    else mark.lastIndex = endOf(text, sign === '#' ? '\n' : sign, index + 1)
+    if (depth > MAX_DEPTH) throw tooDeep(text, counter, index)
+  }
+}
+
+/** The parser, which counts the lines, has not come to it. */
+function tooDeep(text: string, counter: LineCounter, offset: number): Problem {
+  counter.addNewLine(0)
+  for (const { index } of text.matchAll(/\n/g)) counter.addNewLine(index + 1)
+  return new Problem(offset, TOO_DEEP)
+}
+
+function endOf(text: string, sign: string, from: number): number {
+  const end = text.indexOf(sign, from)
+  return end < 0 ? text.length : end + 1
+}
+
 function syntaxError(error: unknown, counter: LineCounter, origin: string): unknown {
   if (!(error instanceof Problem || error instanceof ReferenceError || error instanceof RangeError)) return error
   const offset = error instanceof Problem ? error.offset : undefined
   const { line, col } = offset === undefined ? {} : counter.linePos(offset)
   const place = line === undefined ? origin : `${origin}:${line}:${col}`
   // The parser reports an exhausted stack as a problem of the text, and so it is.
-  const why = /call stack/i.test(error.message) ? 'is nested too deep' : error.message
+  const why = /call stack/i.test(error.message) ? TOO_DEEP : error.message
   const fault = { path: '', message: `${place}: ${why}`, remedy: 'Mend this line.', ...(line && { line }) }
   return new GatewayError('CONFIG_SYNTAX', { detail: fault.message, faults: [fault] })
 }

@@ -342,6 +342,28 @@ describe('text that is not YAML', () => {
     expect(syntax(text, 'x.yaml')).toMatch(message)
   })
 
+  it.each([
+    ['lists', '[', ']'],
+    ['sections', '{ a: ', ' }'],
+  ])('%s in each other end somewhere, and are refused before they are parsed', (_, open, close) => {
+    const deep = (levels: number) => `version: 1\nlog:\n  level: ${open.repeat(levels)}${close.repeat(levels)}`
+    expect(syntax(deep(65), 'x.yaml')).toMatch(/x\.yaml:3:\d+: is nested too deep/)
+    expect(syntax(deep(100_000), 'x.yaml')).toMatch(/x\.yaml:3:\d+: is nested too deep/)
+    expect(refusal(() => loadConfig(deep(64))).code).toBe('CONFIG_INVALID')
+  })
+
+  it('entries of lists in one line end somewhere too', () => {
+    const deep = (levels: number) => `version: 1\nadvertise:\n${'- '.repeat(levels)}x`
+    expect(syntax(deep(64), 'x.yaml')).toMatch(/x\.yaml:3:1: is nested too deep/)
+    expect(refusal(() => loadConfig(deep(63))).code).toBe('CONFIG_INVALID')
+  })
+
+  it('brackets in quotes and behind # are no nesting', () => {
+    const brackets = '['.repeat(100)
+    const text = `version: 1 # ${brackets}\n# ${brackets}\napi: { tokens: [{ name: "${brackets.slice(0, 64)}", role: viewer, sha256: "${'0'.repeat(64)}" }] }\n`
+    expect(loadConfig(`${text}# it's ${brackets}`).api.tokens[0]?.name).toBe(brackets.slice(0, 64))
+  })
+
   it('an alias stands for a few nodes, not for millions', () => {
     const laughs = ['a: &a [x,x,x,x,x,x,x,x,x]']
     for (let level = 1; level < 9; level++) {
