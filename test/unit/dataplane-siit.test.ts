@@ -134,6 +134,12 @@ describe.skipIf(reason)(`Packets without a session${reason ? ` SKIP: ${reason}` 
     bench.inside('-4', 'route', 'del', '192.0.2.96/28')
   })
 
+  it('without a Fragment header get an identification that those before them had not', async () => {
+    const ids: number[] = []
+    for (let n = 0; n < 8; n++) ids.push((await exchange(udp(OUT, { from: 5103, to: 7 }, data))).id)
+    expect(new Set(ids).size).toBe(ids.length)
+  })
+
   it('of one flow leave in the order in which they came, both ways', async () => {
     const way = async (header: Ip, from: number) => {
       const numbers = Array.from({ length: 256 }, (_, n) => n)
