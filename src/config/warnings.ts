@@ -12,7 +12,7 @@ import { parseDuration } from './units.ts'
 const MOST = 10
 
 const WARNINGS: readonly Check['run'][] = [
-  ...[nested, pref64, synthesis, privateSources, shortTimeouts, openResolver, nobodyMayAsk],
+  ...[nested, pref64, synthesis, privateSources, idleAmend, shortTimeouts, openResolver, nobodyMayAsk],
 ]
 
 /** Of a configuration that is valid. */
@@ -110,6 +110,12 @@ function privateSources({ translation }: Config, report: Report): void {
         'Write a public address of yours, unless no IPv4 host is outside your network.',
       )
   }
+}
+
+/** NAT64 always computes them (RFC 6146 section 3.4). */
+function idleAmend({ siit, translation }: Config, report: Report): void {
+  if (translation.amendUdpChecksumZero && !siit)
+    report('/translation/amendUdpChecksumZero', 'is set, but there is no siit', 'Add siit, or leave it out.')
 }
 
 /** What the RFCs ask for at least; shorter ones save state and cut off the patient. */

@@ -6,11 +6,14 @@
  *                   siit 2001:db8:100::/40, 2001:db8:3::/120 ↔ 203.0.113.0/24, 2001:db8:1::10 ↔ 198.51.100.10
  *                   sources without a mapping are 198.51.100.1
  */
+import { fileURLToPath } from 'node:url'
 import { beforeAll, expect, it } from 'vitest'
 import type { Namespace } from '../lab/netns.ts'
+import { until } from '../lab/process.ts'
 import { Host, streamHash } from './host.ts'
 import { drops, story, useScene } from './story.ts'
 
+const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const WWW = '203.0.113.16'
 const USER6 = '2001:db8:1c0:2:50::'
 const WWW6 = '2001:db8:1cb:71:10::'
@@ -130,6 +133,55 @@ print(data.decode(), peer[0])`
     expect(got).toMatchObject({ bytes: BYTES, sha256: streamHash('long', BYTES) })
     expect(await drops(gateway)).toEqual(before)
     expect((await server.attempt('ping', ['-c', '1', '-W', '1', '198.51.100.10'])).code).not.toBe(0)
+  })
+
+  it('is followed by a trace, and needs no session there', async () => {
+    const { router, gateway, server } = scene.now
+    const cli = router.spawn(process.execPath, [
+      main,
+      'trace',
+      '--instance',
+      gateway.instance,
+      '--limit',
+      '2',
+      '--to',
+      WWW,
+    ])
+    await cli.waitFor(/following/)
+    await server.run('ping', ['-c', '2', '-i', '0.2', '-W', '5', WWW])
+    expect((await cli.exited).code).toBe(0)
+    expect(cli.output).toMatch(/icmp 192\.0\.2\.80:\d+ → 203\.0\.113\.16:\d+, 84 bytes/)
+    expect(cli.output).toContain('  session: needs none: both addresses translate statelessly')
+    expect(cli.output).toMatch(/translate: icmpv6 \[2001:db8:1c0:2:50::\]:\d+ → \[2001:db8:3::10\]:\d+, 104 bytes/)
+  })
+
+  it('shows a datagram without a checksum among the lost, with addresses and ports', async () => {
+    const { gateway, server } = scene.now
+    const send = `
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, 11, 1)  # SO_NO_CHECK
+s.bind(("192.0.2.80", 4711))
+s.sendto(b"bare", ("${WWW}", 7))`
+    await server.run('/usr/bin/python3', ['-c', send])
+    const last = async () => {
+      const { body } = await gateway.api('/api/v1/drops')
+      return body.drops.find((drop: { reason: string }) => drop.reason === 'UDP_CHECKSUM_ZERO').last
+    }
+    const lost = await until('it is lost', async () => (await last()).at(-1))
+    expect(lost).toMatchObject({ source: '192.0.2.80:4711', destination: `${WWW}:7`, protocol: 'udp' })
+    await until('it is logged', () => /UDP datagrams without a checksum.*/.exec(gateway.log)?.[0])
+    expect(gateway.log).toContain('"source":"192.0.2.80:4711"')
+  })
+
+  it('has a status and metrics of its own', async () => {
+    const { gateway } = scene.now
+    const { siit } = (await gateway.api('/api/v1/status')).body
+    expect(siit).toMatchObject({ prefix: '2001:db8:100::/40', mappings: 1, dropped: expect.any(Number) })
+    for (const key of ['packets64', 'bytes64', 'packets46', 'bytes46', 'dropped']) expect(siit[key]).toBeGreaterThan(0)
+    const { text } = await gateway.api('/metrics')
+    expect(text).toMatch(/^sixgate_siit_packets_total\{direction="4to6"\} [1-9]/m)
+    expect(text).toMatch(/^sixgate_siit_dropped_packets_total [1-9]/m)
   })
 
   it('goes on without NAT64', async () => {

@@ -102,6 +102,12 @@ describe('a warning', () => {
     expect(warnings(from('192.0.2.1'))).toEqual([])
   })
 
+  it('says when checksums are to be computed and nothing would lack them', () => {
+    const translation = { amendUdpChecksumZero: true }
+    expectOne({ nat64: NAT64, translation }, '/translation/amendUdpChecksumZero', 'there is no siit')
+    expect(warnings({ siit: { prefix: '2001:db8:64::/96' }, translation })).toEqual([])
+  })
+
   it('says when anyone may ask DNS64', () => {
     const open = (clients: string[]) => ({ dns64: { ...DNS64, prefixes: ['64:ff9b::/96'], clients } })
     expectOne(open(['2001:db8:1::/48', '::/0']), '/dns64/clients/1', '::/0 lets anyone ask')
