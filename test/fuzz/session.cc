@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "session.h"
+#include "session_log.h"
 
 using namespace sixgate;
 
@@ -86,11 +87,72 @@ SessionConfig configuration(Input &in)
 					   POOL + in.below(9), (uint16_t)(1000 + in.below(100)) });
 	uint8_t flags = in.byte();
 	config.address_dependent = flags & 1;
+	for (PoolConfig &pool : config.pools) {
+		if (!(flags & 4))
+			break;
+		pool.last_port = (uint16_t)(pool.first_port + 2 * MIN_BLOCK - 1);
+		pool.block_size = MIN_BLOCK;
+		pool.blocks_per_client = flags >> 3 & 3;
+	}
+	config.limits.prefix_length = flags & 32 ? 125 : 128;
+	config.logged = LOG_BINDINGS | LOG_BLOCKS | LOG_TROUBLE;
 	config.timeouts = { flags & 2 ? 80'000u : 20'000u, 8'000, 6'000, 12'000, 1'000 };
 	return config;
 }
 
+/** What somebody believes who has nothing but the log of bindings. */
+struct Reader {
+	using Owner = std::tuple<uint64_t, uint64_t, uint64_t>;
+	/** By protocol, pool address and port. */
+	std::map<std::tuple<unsigned, uint64_t, uint64_t>, Owner> bindings;
+	/** By pool address, first and last port. */
+	std::map<std::tuple<uint64_t, uint64_t, uint64_t>, Owner> blocks;
+
+	static uint64_t field(const uint8_t *at, unsigned size)
+	{
+		uint64_t value = 0;
+		while (size--)
+			value = value << 8 | *at++;
+		return value;
+	}
+	template <typename Key>
+	static void change(std::map<Key, Owner> &owners, bool begins, const Key &key, const Owner &owner)
+	{
+		if (begins) {
+			expect(owners.insert({ key, owner }).second,
+			       "the log gives away what it did not take back");
+			return;
+		}
+		auto found = owners.find(key);
+		expect(found != owners.end() && found->second == owner,
+		       "the log takes back what it did not give");
+		owners.erase(found);
+	}
+	void line(const uint8_t *at)
+	{
+		auto event = (NatEvent)at[8];
+		unsigned protocol = at[9];
+		Owner owner = { field(at + 10, 8), field(at + 18, 8), field(at + 26, 2) };
+		uint64_t pool = field(at + 28, 4), port = field(at + 32, 2), last = field(at + 34, 2);
+		if (event == NatEvent::BINDING_CREATED || event == NatEvent::BINDING_DELETED)
+			change(bindings, event == NatEvent::BINDING_CREATED,
+			       { protocol, pool, port }, owner);
+		if (event == NatEvent::BLOCK_ALLOCATED || event == NatEvent::BLOCK_RELEASED)
+			change(blocks, event == NatEvent::BLOCK_ALLOCATED, { pool, port, last }, owner);
+	}
+	void read(NatLog &log)
+	{
+		uint8_t lines[64 * NatLog::RECORD_SIZE];
+		while (size_t count = log.read(lines, 64))
+			for (size_t i = 0; i < count; i++)
+				line(lines + i * NatLog::RECORD_SIZE);
+		expect(!log.lost(), "the log is full");
+	}
+};
+
 struct Machine {
+	NatLog log;
+	Reader reader;
 	char path[64] = "/dev/shm/sixgate-fuzz-XXXXXX";
 	SessionOptions options;
 	std::unique_ptr<SessionTable> table;
@@ -110,6 +172,7 @@ struct Machine {
 		options.netns_inode = 1;
 		options.max_sessions = 16 << in.below(5);
 		options.config = configuration(in);
+		options.log = &log;
 		open();
 	}
 	~Machine()
@@ -330,6 +393,15 @@ struct Machine {
 			expect(b.sessions == count[outside], "a binding miscounts its sessions");
 		for (const auto &[outside, b] : ports)
 			expect(b.fixed || b.sessions, "a binding without a session");
+		reader.read(log);
+		expect(reader.bindings.size() == ports.size(), "the log tells of other bindings");
+		for (const auto &[outside, b] : ports) {
+			auto known = reader.bindings.find({ (unsigned)b.protocol, b.outside,
+							    b.outside_port });
+			expect(known != reader.bindings.end() &&
+				       std::get<2>(known->second) == b.inside_port,
+			       "a binding that the log does not tell of");
+		}
 		SessionStats stats = table->stats();
 		expect(stats.sessions == sessions, "sessions miscounted");
 		expect(stats.bindings == ports.size(), "bindings miscounted");
@@ -352,6 +424,9 @@ struct Machine {
 		expect(!stats.sessions && !stats.held_syns, "a session outlived its timer");
 		expect(!dynamic, "a binding outlived its sessions");
 		expect(used <= fixed, "a port was never given back");
+		reader.read(log);
+		expect(reader.bindings.size() == fixed, "the log forgot a release");
+		expect(reader.blocks.size() <= fixed, "the log forgot the release of a block");
 	}
 };
 

@@ -55,7 +55,15 @@ export class FakePlane implements Dataplane {
   openTrace = () => 1
   readTrace = () => undefined
   closeTrace = () => {}
-  readLog = () => 0
+  /** Records of the log of bindings that wait. */
+  logged: Buffer[] = []
+
+  readLog(buffer: Buffer): number {
+    const next = this.logged.shift()
+    next?.copy(buffer)
+    return next ? 1 : 0
+  }
+
   logCounters = () => ({ events: 0, lost: 0 })
   foresee = () => ({}) as ReturnType<Dataplane['foresee']>
   clients = () => []

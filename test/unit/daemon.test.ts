@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { startDaemon } from '../../src/daemon.ts'
 import { GatewayError } from '../../src/errors.ts'
 import { namesOf } from '../../src/feature.ts'
 import { silentLog } from '../../src/log.ts'
-import { BASE, config, World } from './daemon-fake.ts'
+import { EVENTS, record } from './binding-log-records.ts'
+import { BASE, config, type FakePlane, World } from './daemon-fake.ts'
 
 const DNS = 'dns64: { listen: ["[::]:53"], upstreams: ["[2001:db8::53]:53"] }\n'
 const RADVD = 'advertise: [{ interface: lan0, prefixes: ["2001:db8:1::/64"], pref64: "64:ff9b::/96" }]\n'
@@ -408,6 +410,54 @@ describe('a DHCPv4 lease', () => {
     world.system.children[0]?.says('lease\tbound\t192.0.2.9\t; reboot\t192.0.2.1\t')
     await daemon.review()
     expect(world.has('"kind":"address"', 'wan0')).toBe(false)
+  })
+})
+
+describe('the log of bindings', () => {
+  const logging = (directory: string, events = 'bindings') =>
+    config(`${BASE}log: { bindings: { files: ["${directory}/bindings.jsonl"], events: ${events} } }\n`)
+  const lines = (directory: string) =>
+    readFileSync(`${directory}/bindings.jsonl`, 'utf8')
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => JSON.parse(line))
+  const created = record(EVENTS[0] as (typeof EVENTS)[number])
+
+  it('is told to the translator, and has what the translator noted last', async () => {
+    const world = new World()
+    const daemon = await world.start(logging(world.directory))
+    const plane = world.planes[0] as FakePlane
+    expect(plane.options.config.logged).toBe('bindings')
+    expect(daemon.status().bindingLog).toMatchObject({ targets: [{ format: 'json', error: '' }] })
+    await daemon.apply(logging(world.directory, 'sessions'))
+    expect(plane.configured.at(-1)?.logged).toBe('sessions')
+    plane.logged.push(created)
+    await daemon.close()
+    expect(plane.closed).toEqual({})
+    expect(lines(world.directory).map(({ event }) => event)).toEqual(['start', 'binding-created', 'stop'])
+  })
+
+  it('goes on where the translator is opened anew', async () => {
+    const world = new World()
+    const daemon = await world.start(logging(world.directory))
+    world.planes[0]?.logged.push(created)
+    const more = { ...daemon.config, translation: { ...daemon.config.translation, threads: 3 } }
+    await daemon.apply(more)
+    expect(world.planes).toHaveLength(2)
+    world.planes[1]?.logged.push(created)
+    world.clock.advance(1000)
+    await daemon.close()
+    expect(lines(world.directory).map(({ event }) => event)).toEqual([
+      ...['start', 'binding-created', 'binding-created', 'stop'],
+    ])
+  })
+
+  it('that cannot be opened hinders a change, which is undone', async () => {
+    const world = new World()
+    const daemon = await world.start(config())
+    await expect(daemon.apply(logging(`${world.directory}/lock`))).rejects.toThrow(/lock\/bindings\.jsonl/)
+    expect(daemon.status().bindingLog).toBeNull()
+    expect(daemon.config.log.bindings).toBeUndefined()
   })
 })
 
