@@ -179,6 +179,7 @@ describe.skipIf(reason)(`Packets without a session${reason ? ` SKIP: ${reason}` 
     segment.writeUInt16BE(0, 6)
     const first = ip({ ...IN, fragment: { offset: 0, more: true, id: 78 } }, 'udp', segment.subarray(0, 40))
     expect(await lost(first)).toEqual(['UDP_CHECKSUM_ZERO'])
+    await bench.receive()
     const rows: DropCounter[] = await owner.order('call', plane, 'drops')
     const row = rows.find((one) => one.reason === 'UDP_CHECKSUM_ZERO')
     expect(row?.last.at(-1)).toMatchObject({ source: `${PEER4}:5003`, destination: `${HOST4}:9`, protocol: 'udp' })
@@ -369,6 +370,7 @@ describe.skipIf(reason)(`Packets without a session${reason ? ` SKIP: ${reason}` 
       await exchange(udp({ ...OUT, destination: '2001:db8:1cb:71:6::' }, { from: 7, to: 5001 }, data))
       await exchange(udp(IN, { from: 5000, to: 7 }, data))
       await lost(udp({ ...OUT, destination: '2001:db8:17f:0:1::' }, { from: 7, to: 5002 }, data))
+      await bench.receive()
       const way = { session: null, stateless: true }
       expect(await read(3)).toEqual([
         expect.objectContaining({
@@ -424,6 +426,7 @@ describe.skipIf(reason)(`Packets without a session${reason ? ` SKIP: ${reason}` 
     await exchange(udp(OUT, { from: 7, to: 5000 }, data))
     await exchange(udp(OUT, { from: 7, to: 5001 }, data))
     await lost(bare())
+    await bench.receive()
     await exchange(udp({ source: HOST6, destination: '64:ff9b::192.0.2.80' }, { from: 1, to: 7 }, data))
     const after = await status()
     const grown = (of: (one: typeof after) => number) => of(after) - of(before)

@@ -64,6 +64,7 @@ describe.skipIf(reason)(`A data plane that is asked about packets${reason ? ` SK
 
     it('tells what is left of one whose upper layer is unknown', async () => {
       const { last } = await lost('UNKNOWN_PROTOCOL', ip(OUT, 'sctp', DATA))
+      await bench.receive()
       expect(last.at(-1)).toMatchObject({ source: OUT.source, destination: '64:ff9b::c000:250', protocol: '132' })
     })
 
