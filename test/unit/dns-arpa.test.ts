@@ -1,46 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { afterEach, describe, expect, it } from 'vitest'
-import {
-  A,
-  AAAA,
-  a,
-  CNAME,
-  DNSSEC,
-  FakeUpstream,
-  FLAGS,
-  Gateway,
-  PTR,
-  ptr,
-  read,
-  type Script,
-  type Section,
-  SOA,
-  soa,
-  TXT,
-  table,
-} from './dns-fake.ts'
-
-let open: { close(): Promise<void> }[] = []
-
-afterEach(async () => {
-  await Promise.all(open.map((each) => each.close()))
-  open = []
-})
-
-async function setUp(script: Script, section: Section = {}) {
-  const upstream = await FakeUpstream.start(script)
-  open.push(upstream)
-  const gateway = await Gateway.start([upstream], section)
-  open.push(gateway)
-  return { upstream, gateway }
-}
-
-const NODATA = { authorities: [soa('example', 900)] }
-const WEB = { 'web.example 28': NODATA, 'web.example 1': { answers: [a('web.example', '192.0.2.33')] } }
-
-function addresses(reply: ReturnType<typeof read>): string[] {
-  return reply.answers.filter(({ type }) => type === AAAA).map(({ address }) => address!)
-}
+import { describe, expect, it } from 'vitest'
+import { A, AAAA, a, CNAME, DNSSEC, FLAGS, PTR, ptr, SOA, TXT, table } from './dns-fake.ts'
+import { addresses, NODATA, setUp, WEB } from './dns-setup.ts'
 
 describe('PTR (RFC 6147 section 5.3.1)', () => {
   const host = '1.2.2.0.0.0.0.c.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.b.9.f.f.4.6.0.0.ip6.arpa'

@@ -1,39 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { ManualClock } from '../../src/clock.ts'
 import { emptyAnswer } from '../../src/dns64/answer.ts'
 import { Cache, ENTRY } from '../../src/dns64/cache.ts'
 import { Key } from '../../src/dns64/key.ts'
 import { parseName } from '../../src/dns64/name.ts'
-import {
-  A,
-  AAAA,
-  a,
-  cname,
-  DNSSEC,
-  Gateway as FakeGateway,
-  FakeUpstream,
-  type Reply,
-  record,
-  type Script,
-  soa,
-  TXT,
-  table,
-} from './dns-fake.ts'
+import { A, AAAA, a, cname, DNSSEC, type Reply, record, type Script, soa, TXT, table } from './dns-fake.ts'
+import { setUp } from './dns-setup.ts'
 
-let open: { close(): Promise<void> }[] = []
-
-afterEach(async () => {
-  await Promise.all(open.map((each) => each.close()))
-  open = []
-})
-
-async function setUp(script: Script, section = {}) {
+async function aged(script: Script, section = {}) {
   const clock = new ManualClock()
-  const upstream = await FakeUpstream.start(script)
-  const gateway = await FakeGateway.start([upstream], section, clock)
-  open.push(upstream, gateway)
-  return { clock, upstream, gateway }
+  return { clock, ...(await setUp(script, section, clock)) }
 }
 
 const WEB = {
@@ -43,7 +20,7 @@ const WEB = {
 
 describe('the answer cache', () => {
   it('lets TTLs age, in synthesised answers and in those passed on', async () => {
-    const { clock, upstream, gateway } = await setUp(table(WEB))
+    const { clock, upstream, gateway } = await aged(table(WEB))
     for (const age of [0, 1, 298]) {
       clock.advance(age * 1000)
       const elapsed = [0, 1, 299][[0, 1, 298].indexOf(age)]!
@@ -61,14 +38,14 @@ describe('the answer cache', () => {
   })
 
   it('uses the age of a kept A answer for what is synthesised from it', async () => {
-    const { clock, gateway } = await setUp(table(WEB))
+    const { clock, gateway } = await aged(table(WEB))
     await gateway.ask('web.example', A)
     clock.advance(100_000)
     expect((await gateway.ask('web.example', AAAA)).answers.map(({ ttl }) => ttl)).toEqual([400, 200])
   })
 
   it('keeps no answer whose TTL is zero', async () => {
-    const { upstream, gateway } = await setUp(
+    const { upstream, gateway } = await aged(
       table({ 'web.example 1': { answers: [a('web.example', '192.0.2.1', 0)] } }),
     )
     for (let turn = 0; turn < 2; turn++) await gateway.ask('web.example', A)
@@ -76,7 +53,7 @@ describe('the answer cache', () => {
   })
 
   it('reads a TTL with its top bit set as zero (RFC 2181 section 8)', async () => {
-    const { upstream, gateway } = await setUp(
+    const { upstream, gateway } = await aged(
       table({ 'web.example 1': { answers: [a('web.example', '192.0.2.1', 2 ** 31)] } }),
     )
     for (let turn = 0; turn < 2; turn++) await gateway.ask('web.example', A)
@@ -87,7 +64,7 @@ describe('the answer cache', () => {
     ['the TTL of its SOA', soa('example', 40, 1000), 40],
     ['the MINIMUM of its SOA', soa('example', 1000, 40), 40],
   ])('keeps a negative answer for %s and says so (RFC 2308)', async (_, authority, lifetime) => {
-    const { clock, upstream, gateway } = await setUp(table({ 'web.example 16': { authorities: [authority] } }))
+    const { clock, upstream, gateway } = await aged(table({ 'web.example 16': { authorities: [authority] } }))
     expect((await gateway.ask('web.example', TXT)).authorities[0]!.ttl).toBe(lifetime)
     clock.advance((lifetime - 1) * 1000)
     expect((await gateway.ask('web.example', TXT)).authorities[0]!.ttl).toBe(1)
@@ -98,13 +75,13 @@ describe('the answer cache', () => {
   })
 
   it('keeps no negative answer without a SOA (RFC 2308 section 5)', async () => {
-    const { upstream, gateway } = await setUp(() => ({ rcode: 3 }))
+    const { upstream, gateway } = await aged(() => ({ rcode: 3 }))
     for (let turn = 0; turn < 2; turn++) expect((await gateway.ask('web.example', A)).header.rcode).toBe(3)
     expect(upstream.asked).toHaveLength(2)
   })
 
   it('keeps a failure for one second (RFC 9520 section 3.2)', async () => {
-    const { clock, upstream, gateway } = await setUp(() => ({ rcode: 2 }))
+    const { clock, upstream, gateway } = await aged(() => ({ rcode: 2 }))
     for (let turn = 0; turn < 3; turn++) await gateway.ask('web.example', A)
     expect(upstream.asked).toHaveLength(1)
     clock.advance(1000)
@@ -113,7 +90,7 @@ describe('the answer cache', () => {
   })
 
   it('knows that nothing exists below a name that does not exist (RFC 8020)', async () => {
-    const { upstream, gateway } = await setUp(table({}))
+    const { upstream, gateway } = await aged(table({}))
     for (const [name, type] of [
       ['gone.example', A],
       ['GONE.example', AAAA],
@@ -130,7 +107,7 @@ describe('the answer cache', () => {
   })
 
   it('does not apply a denial to names beside it, above it, or for who validates', async () => {
-    const { upstream, gateway } = await setUp(
+    const { upstream, gateway } = await aged(
       table({ 'alive.example 1': { answers: [a('alive.example', '192.0.2.1')] } }),
     )
     await gateway.ask('gone.alive.example', A)
@@ -146,7 +123,7 @@ describe('the answer cache', () => {
       answers: [cname('web.example', 'gone.example')],
       authorities: [soa('example', 60)],
     }
-    const { upstream, gateway } = await setUp(
+    const { upstream, gateway } = await aged(
       table({ 'web.example 1': chained, 'sub.web.example 1': { answers: [a('sub.web.example', '192.0.2.1')] } }),
     )
     await gateway.ask('web.example', A)
@@ -155,7 +132,7 @@ describe('the answer cache', () => {
   })
 
   it('forgets what was answered under other rules when the configuration changes', async () => {
-    const { gateway } = await setUp(table(WEB))
+    const { gateway } = await aged(table(WEB))
     const address = async () => (await gateway.ask('web.example', AAAA)).answers.at(-1)?.address
     expect(await address()).toBe('64:ff9b::c000:221')
     await gateway.update({ synthesis: ['2001:db8:64::/96'] })
@@ -164,7 +141,7 @@ describe('the answer cache', () => {
 
   it('stays within its bytes whatever is asked', async () => {
     const data = Buffer.concat([Buffer.from([200]), Buffer.alloc(200, 97)])
-    const { gateway } = await setUp(({ name }) => ({ answers: [record(name, TXT, 60, data)] }), { cacheSize: '64KiB' })
+    const { gateway } = await aged(({ name }) => ({ answers: [record(name, TXT, 60, data)] }), { cacheSize: '64KiB' })
     for (let number = 0; number < 600; number++) await gateway.ask(`name${number}.example`, TXT)
     const { cache } = gateway.server.stats()
     expect(cache.bytes).toBeLessThanOrEqual(65536)

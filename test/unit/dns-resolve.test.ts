@@ -1,35 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { main } from '../../src/cli/dispatch.ts'
-import {
-  A,
-  a,
-  FakeUpstream,
-  FLAGS,
-  freePort,
-  Gateway,
-  PTR,
-  ptr,
-  record,
-  type Script,
-  soa,
-  TXT,
-  table,
-  wireName,
-} from './dns-fake.ts'
-
-let open: { close(): Promise<void> }[] = []
-
-afterEach(async () => {
-  await Promise.all(open.map((each) => each.close()))
-  open = []
-})
-
-async function serverOf(script: Script): Promise<FakeUpstream> {
-  const upstream = await FakeUpstream.start(script)
-  open.push(upstream)
-  return upstream
-}
+import { A, a, FLAGS, freePort, Gateway, PTR, ptr, record, soa, TXT, table, wireName } from './dns-fake.ts'
+import { closing, upstreamOf } from './dns-setup.ts'
 
 async function sixgate(...args: string[]) {
   const out: string[] = []
@@ -40,14 +13,14 @@ async function sixgate(...args: string[]) {
 
 describe('sixgate resolve', () => {
   it('asks for AAAA and says that the answer is synthesised', async () => {
-    const upstream = await serverOf(
+    const upstream = await upstreamOf(
       table({
         'web.example 28': { authorities: [soa('example', 60)] },
         'web.example 1': { answers: [a('web.example', '192.0.2.33')] },
       }),
     )
     const gateway = await Gateway.start([upstream])
-    open.push(gateway)
+    closing(gateway)
     const { code, out } = await sixgate('web.example', `@[::1]:${gateway.port}`)
     expect(out).toEqual([
       'name          ttl  type  data',
@@ -58,7 +31,7 @@ describe('sixgate resolve', () => {
   })
 
   it('prints JSON', async () => {
-    const server = await serverOf(() => ({ answers: [a('web.example', '192.0.2.1', 7)] }))
+    const server = await upstreamOf(() => ({ answers: [a('web.example', '192.0.2.1', 7)] }))
     const { code, out } = await sixgate('--json', 'web.example', 'a', `@${server.endpoint}`)
     expect(JSON.parse(out.join('\n'))).toEqual({
       server: server.endpoint,
@@ -74,7 +47,7 @@ describe('sixgate resolve', () => {
 
   it('asks for the name of an address', async () => {
     const reverse = '33.2.0.192.in-addr.arpa'
-    const server = await serverOf(({ name, type }) =>
+    const server = await upstreamOf(({ name, type }) =>
       name === reverse && type === PTR ? { answers: [ptr(name, 'web.example')] } : { rcode: 3 },
     )
     expect((await sixgate('192.0.2.33', `@${server.endpoint}`)).out.join()).toContain('web.example.')
@@ -83,7 +56,7 @@ describe('sixgate resolve', () => {
   })
 
   it('asks over TCP when the answer is truncated', async () => {
-    const server = await serverOf(({ transport }) =>
+    const server = await upstreamOf(({ transport }) =>
       transport === 'tcp' ? { answers: [a('web.example', '192.0.2.1')] } : { flags: FLAGS.TC },
     )
     const { out } = await sixgate('web.example', 'A', `@${server.endpoint}`)
@@ -91,7 +64,7 @@ describe('sixgate resolve', () => {
   })
 
   it('writes data of types it does not read as RFC 3597 does, and text in quotes', async () => {
-    const server = await serverOf(({ name, type }) => ({
+    const server = await upstreamOf(({ name, type }) => ({
       answers: [
         type === TXT
           ? record(name, TXT, 1, Buffer.from('\x05a "b\u0007', 'latin1'))
@@ -109,7 +82,7 @@ describe('sixgate resolve', () => {
     ['a refusal', { rcode: 5 }, 'this client may not ask (REFUSED)'],
     ['a failure', { rcode: 2 }, 'the server could not find out (SERVFAIL)'],
   ])('exits 1 with the reason for %s', async (_, reply, reason) => {
-    const server = await serverOf(() => reply)
+    const server = await upstreamOf(() => reply)
     const { code, out, err } = await sixgate('web.example', 'A', `@${server.endpoint}`)
     expect([code, out, err]).toEqual([1, [], [`sixgate: ${server.endpoint} has no A for web.example.: ${reason}`]])
   })
@@ -121,7 +94,7 @@ describe('sixgate resolve', () => {
   })
 
   it('exits 1 when the answer is broken', async () => {
-    const server = await serverOf(() => ({ answers: [record('web.example', A, 1, wireName('x')).subarray(0, -1)] }))
+    const server = await upstreamOf(() => ({ answers: [record('web.example', A, 1, wireName('x')).subarray(0, -1)] }))
     const { code, err } = await sixgate('web.example', 'A', `@${server.endpoint}`)
     expect(code).toBe(1)
     expect(err[0]).toContain('answers with a broken message')

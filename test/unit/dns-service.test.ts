@@ -2,41 +2,21 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { Worker } from 'node:worker_threads'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { startDns64 } from '../../src/dns64/server.ts'
 import {
   A,
   AAAA,
-  a,
   buildQuery,
   exchange,
   exchangeTcp,
-  FakeUpstream,
   frame,
   freePort,
   Gateway,
   gatewayOptions,
-  soa,
   table,
 } from './dns-fake.ts'
-
-let open: { close(): Promise<void> }[] = []
-
-afterEach(async () => {
-  await Promise.all(open.map((each) => each.close()))
-  open = []
-})
-
-const WEB = table({
-  'web.example 28': { authorities: [soa('example', 900)] },
-  'web.example 1': { answers: [a('web.example', '192.0.2.33')] },
-})
-
-async function upstreamOf(): Promise<FakeUpstream> {
-  const upstream = await FakeUpstream.start(WEB)
-  open.push(upstream)
-  return upstream
-}
+import { closing, upstreamOf, WEB } from './dns-setup.ts'
 
 describe('the DNS64 service', () => {
   it('logs each query when told to, with the canonical client, and none otherwise', async () => {
@@ -46,9 +26,9 @@ describe('the DNS64 service', () => {
       lines.push(line)
       wake()
     }
-    const options = gatewayOptions(await freePort(), [await upstreamOf()], { queryLog: true })
+    const options = gatewayOptions(await freePort(), [await upstreamOf(table(WEB))], { queryLog: true })
     const server = await startDns64({ ...options, log: { info, warn: info } })
-    open.push(server)
+    closing(server)
     const port = Number(options.config.listen[0]!.split(':').at(-1))
     await exchange(buildQuery('Web.example', AAAA), port)
     await exchange(buildQuery('web.example', 65), port, '::1')
@@ -66,8 +46,8 @@ describe('the DNS64 service', () => {
   })
 
   it('counts queries, answers by RCODE, synthesis and cache hits', async () => {
-    const gateway = await Gateway.start([await upstreamOf()])
-    open.push(gateway)
+    const gateway = await Gateway.start([await upstreamOf(table(WEB))])
+    closing(gateway)
     await gateway.ask('web.example', AAAA)
     await gateway.ask('web.example', AAAA)
     await exchangeTcp(frame(buildQuery('web.example', A)), gateway.port)
@@ -81,8 +61,8 @@ describe('the DNS64 service', () => {
   })
 
   it('reads no more from a client that reads no answers, and serves the others', async () => {
-    const gateway = await Gateway.start([await upstreamOf()])
-    open.push(gateway)
+    const gateway = await Gateway.start([await upstreamOf(table(WEB))])
+    closing(gateway)
     const socket = connect(gateway.port, '127.0.0.1')
     socket.pause()
     const closed = once(socket, 'close')
@@ -105,7 +85,7 @@ describe('the DNS64 service', () => {
   })
 
   it('frees its ports when the environment that had them ends', async () => {
-    const options = gatewayOptions(await freePort(), [await upstreamOf()], {})
+    const options = gatewayOptions(await freePort(), [await upstreamOf(table(WEB))], {})
     const { log: _, ...data } = options
     const url = new URL('../../src/dns64/server.ts', import.meta.url).href
     const code = `
@@ -117,11 +97,11 @@ describe('the DNS64 service', () => {
     await expect(startDns64(options)).rejects.toMatchObject({ code: 'PORT_IN_USE' })
     await worker.terminate()
     const server = await startDns64(options)
-    open.push(server)
+    closing(server)
   })
 
   it('leaves nothing open behind close()', async () => {
-    const options = gatewayOptions(await freePort(), [await upstreamOf()], {})
+    const options = gatewayOptions(await freePort(), [await upstreamOf(table(WEB))], {})
     for (let turn = 0; turn < 3; turn++) {
       const server = await startDns64(options)
       await server.close()

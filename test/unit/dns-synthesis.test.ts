@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import {
   A,
   AAAA,
@@ -11,45 +11,20 @@ import {
   DNAME,
   DNSSEC,
   EDNS,
-  FakeUpstream,
   FLAGS,
   flagsOf,
-  Gateway,
   HTTPS,
   PTR,
   ptr,
   read,
   record,
   rrsig,
-  type Script,
-  type Section,
   SOA,
   soa,
   table,
   wireName,
 } from './dns-fake.ts'
-
-let open: { close(): Promise<void> }[] = []
-
-afterEach(async () => {
-  await Promise.all(open.map((each) => each.close()))
-  open = []
-})
-
-async function setUp(script: Script, section: Section = {}) {
-  const upstream = await FakeUpstream.start(script)
-  open.push(upstream)
-  const gateway = await Gateway.start([upstream], section)
-  open.push(gateway)
-  return { upstream, gateway }
-}
-
-const NODATA = { authorities: [soa('example', 900)] }
-const WEB = { 'web.example 28': NODATA, 'web.example 1': { answers: [a('web.example', '192.0.2.33')] } }
-
-function addresses(reply: ReturnType<typeof read>): string[] {
-  return reply.answers.filter(({ type }) => type === AAAA).map(({ address }) => address!)
-}
+import { addresses, NODATA, setUp, WEB } from './dns-setup.ts'
 
 describe('AAAA (RFC 6147 section 5.1)', () => {
   it('asks AAAA and A in parallel', async () => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createSocket } from 'node:dgram'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { ManualClock } from '../../src/clock.ts'
 import {
   A,
@@ -15,30 +15,12 @@ import {
   flagsOf,
   Gateway,
   read,
-  type Script,
   type Section,
   soa,
   TXT,
   table,
 } from './dns-fake.ts'
-
-let open: { close(): Promise<void> }[] = []
-
-afterEach(async () => {
-  await Promise.all(open.map((each) => each.close()))
-  open = []
-})
-
-const WEB = {
-  'web.example 28': { authorities: [soa('example', 900)] },
-  'web.example 1': { answers: [a('web.example', '192.0.2.33')] },
-}
-
-async function upstreamOf(script: Script): Promise<FakeUpstream> {
-  const upstream = await FakeUpstream.start(script)
-  open.push(upstream)
-  return upstream
-}
+import { closing, rcode, upstreamOf, WEB } from './dns-setup.ts'
 
 async function gatewayOf(
   upstreams: readonly FakeUpstream[],
@@ -46,12 +28,8 @@ async function gatewayOf(
 ): Promise<{ gateway: Gateway; clock: ManualClock }> {
   const clock = new ManualClock()
   const gateway = await Gateway.start(upstreams, section, clock)
-  open.push(gateway)
+  closing(gateway)
   return { gateway, clock }
-}
-
-function rcode(bytes: Buffer): number {
-  return bytes.readUInt16BE(2) & 15
 }
 
 describe('queries to upstreams', () => {

@@ -2,7 +2,7 @@
 import { createSocket } from 'node:dgram'
 import { connect } from 'node:net'
 import { networkInterfaces } from 'node:os'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { ManualClock } from '../../src/clock.ts'
 import {
   A,
@@ -11,59 +11,31 @@ import {
   buildQuery,
   exchange,
   exchangeTcp,
-  FakeUpstream,
   FLAGS,
   flagsOf,
   frame,
   freePort,
-  Gateway,
   opt,
   read,
   record,
-  type Script,
-  type Section,
-  soa,
   TXT,
   table,
   u16,
   u32,
 } from './dns-fake.ts'
-
-let open: { close(): Promise<void> }[] = []
-
-afterEach(async () => {
-  await Promise.all(open.map((each) => each.close()))
-  open = []
-})
-
-const WEB = {
-  'web.example 28': { authorities: [soa('example', 900)] },
-  'web.example 1': { answers: [a('web.example', '192.0.2.33')] },
-}
-
-async function setUp(script: Script = table(WEB), section: Section = {}, clock?: ManualClock) {
-  const upstream = await FakeUpstream.start(script)
-  open.push(upstream)
-  const gateway = await Gateway.start([upstream], section, clock)
-  open.push(gateway)
-  return { upstream, gateway }
-}
+import { rcode, setUp, WEB } from './dns-setup.ts'
 
 const QUERY = buildQuery('web.example', AAAA)
 
-function rcode(bytes: Buffer): number {
-  return bytes.readUInt16BE(2) & 15
-}
-
 describe('transport', () => {
   it.each(['::1', '127.0.0.1', '127.0.0.77'])('answers over UDP from the address that was asked: %s', async (host) => {
-    const { gateway } = await setUp()
+    const { gateway } = await setUp(table(WEB))
     // exchange() connects its socket, which takes nothing from any other address.
     expect(read(await gateway.send(QUERY, host)).answers).toHaveLength(1)
   })
 
   it.each(['::1', '127.0.0.1'])('answers over TCP to %s', async (host) => {
-    const { gateway } = await setUp()
+    const { gateway } = await setUp(table(WEB))
     const [reply] = await exchangeTcp(frame(QUERY), gateway.port, 1, host)
     expect(read(reply!).answers).toHaveLength(1)
   })
@@ -96,7 +68,7 @@ describe('transport', () => {
   })
 
   it('reads a query that arrives byte by byte', async () => {
-    const { gateway } = await setUp()
+    const { gateway } = await setUp(table(WEB))
     const socket = connect(gateway.port, '127.0.0.1')
     socket.setNoDelay(true)
     for (const byte of frame(QUERY))
@@ -144,7 +116,7 @@ describe('transport', () => {
   })
 
   it('names the endpoint that is in use, over UDP and TCP', async () => {
-    const { gateway } = await setUp()
+    const { gateway } = await setUp(table(WEB))
     await expect(setUp(table(WEB), { listen: [`127.0.0.1:${gateway.port}`] })).rejects.toMatchObject({
       code: 'PORT_IN_USE',
       message: `127.0.0.1:${gateway.port} is in use`,
@@ -152,7 +124,7 @@ describe('transport', () => {
   })
 
   it('opens what is new and keeps what stays when its listeners change', async () => {
-    const { gateway } = await setUp()
+    const { gateway } = await setUp(table(WEB))
     const second = await freePort()
     const socket = connect(gateway.port, '127.0.0.1')
     await new Promise<void>((resolve) => socket.once('connect', () => resolve()))
@@ -168,7 +140,7 @@ describe('transport', () => {
   })
 
   it('moves from the wildcard to one address of the same port, and back when that fails', async () => {
-    const { gateway } = await setUp()
+    const { gateway } = await setUp(table(WEB))
     await expect(gateway.update({ listen: [`192.0.2.1:${gateway.port}`] })).rejects.toMatchObject({
       code: 'ADDRESS_NOT_LOCAL',
     })
@@ -181,8 +153,8 @@ describe('transport', () => {
   })
 
   it('changes nothing when a new listener cannot be had', async () => {
-    const { gateway } = await setUp()
-    const other = await setUp()
+    const { gateway } = await setUp(table(WEB))
+    const other = await setUp(table(WEB))
     const listen = [`[::]:${await freePort()}`, `[::]:${other.gateway.port}`]
     await expect(gateway.update({ listen, bypass: ['example'] })).rejects.toMatchObject({ code: 'PORT_IN_USE' })
     expect((await gateway.ask('web.example', AAAA)).answers).toHaveLength(1)
@@ -191,7 +163,7 @@ describe('transport', () => {
 
 describe('EDNS (RFC 6891)', () => {
   it('answers EDNS with one OPT record that caps the size at 1232, and no EDNS with none', async () => {
-    const { gateway } = await setUp()
+    const { gateway } = await setUp(table(WEB))
     for (let turn = 0; turn < 2; turn++) {
       const [found] = (await gateway.ask('web.example', AAAA, { edns: { size: 4096 } })).additionals
       expect([found!.type, found!.class]).toEqual([41, 1232])
@@ -200,13 +172,13 @@ describe('EDNS (RFC 6891)', () => {
   })
 
   it('refuses a later version with BADVERS and its own version', async () => {
-    const { gateway } = await setUp()
+    const { gateway } = await setUp(table(WEB))
     const reply = await gateway.ask('web.example', AAAA, { edns: { version: 1 } })
     expect([reply.header.rcode, reply.answers, (reply.additionals[0]!.ttl >>> 16) & 255]).toEqual([16, [], 0])
   })
 
   it('ignores options it does not know', async () => {
-    const { gateway } = await setUp()
+    const { gateway } = await setUp(table(WEB))
     const options = Buffer.concat([u16(65001), u16(3), Buffer.from([1, 2, 3]), u16(10), u16(8), Buffer.alloc(8)])
     expect((await gateway.ask('web.example', AAAA, { edns: { options } })).answers).toHaveLength(1)
   })
@@ -219,7 +191,7 @@ describe('EDNS (RFC 6891)', () => {
     ['bytes behind its end', Buffer.from([0]), 0],
     ['fewer records than it counts', Buffer.alloc(0), 65535],
   ])('answers %s with FORMERR', async (_, rest, count) => {
-    const { gateway } = await setUp()
+    const { gateway } = await setUp(table(WEB))
     const packet = Buffer.concat([QUERY, rest])
     packet.writeUInt16BE(count, 10)
     const reply = await gateway.send(packet)
@@ -264,20 +236,20 @@ describe('queries that are none', () => {
     ['an empty packet', Buffer.alloc(0)],
     ['an answer', Buffer.concat([u16(1234), u16(0x8180), QUERY.subarray(4)])],
   ])('says nothing to %s', async (_, packet) => {
-    const { gateway } = await setUp()
+    const { gateway } = await setUp(table(WEB))
     expect(await gateway.answersTo(packet)).toBeUndefined()
     expect(gateway.server.stats().dropped.malformed).toBe(1)
   })
 
   it.each([0, 2, 65535])('answers QDCOUNT %i with FORMERR', async (count) => {
-    const { gateway } = await setUp()
+    const { gateway } = await setUp(table(WEB))
     const packet = Buffer.concat([QUERY])
     packet.writeUInt16BE(count, 4)
     expect(rcode(await gateway.send(packet))).toBe(1)
   })
 
   it.each([1, 2, 4, 5, 15])('answers opcode %i with NOTIMP, the opcode kept', async (opcode) => {
-    const { gateway } = await setUp()
+    const { gateway } = await setUp(table(WEB))
     const packet = Buffer.concat([QUERY])
     packet.writeUInt16BE(opcode << 11, 2)
     const reply = await gateway.send(packet)
@@ -294,7 +266,7 @@ describe('queries that are none', () => {
       1,
     ],
   ])('refuses %s', async (_, packet, code) => {
-    const { gateway } = await setUp()
+    const { gateway } = await setUp(table(WEB))
     expect(rcode(await gateway.send(packet))).toBe(code)
   })
 
@@ -306,7 +278,7 @@ describe('queries that are none', () => {
   })
 
   it('keeps RD and CD as they came, and clears what is not its to say', async () => {
-    const { gateway } = await setUp()
+    const { gateway } = await setUp(table(WEB))
     const reply = await gateway.send(buildQuery('web.example', AAAA, { flags: 0x0750 }))
     expect(flagsOf(reply)).toBe(FLAGS.QR | FLAGS.RA | FLAGS.RD | FLAGS.CD)
   })
@@ -348,7 +320,7 @@ describe('hostile packets', () => {
   const pointer = (at: number) => Buffer.from([0xc0 | (at >> 8), at & 255])
 
   it('answers FORMERR or nothing to a corpus of loops, pointer chains and counts that lie', async () => {
-    const { gateway } = await setUp()
+    const { gateway } = await setUp(table(WEB))
     const chain = Buffer.concat(Array.from({ length: 900 }, (_, index) => pointer(12 + 2 * index)))
     const corpus = [
       Buffer.concat([header(1, 0), pointer(12), u16(A), u16(1)]),
@@ -368,7 +340,7 @@ describe('hostile packets', () => {
   })
 
   it('answers a query cut anywhere with FORMERR or nothing', async () => {
-    const { gateway } = await setUp()
+    const { gateway } = await setUp(table(WEB))
     const whole = buildQuery('web.example', AAAA, { edns: { options: Buffer.concat([u16(10), u16(2), u16(1)]) } })
     for (let length = 0; length < whole.length; length++) {
       const reply = await gateway.answersTo(whole.subarray(0, length))
@@ -377,12 +349,12 @@ describe('hostile packets', () => {
   })
 
   it('closes a TCP connection that sends what deserves no answer', async () => {
-    const { gateway } = await setUp()
+    const { gateway } = await setUp(table(WEB))
     expect(await exchangeTcp(frame(Buffer.alloc(5)), gateway.port)).toEqual([])
   })
 
   it('loses nothing but a datagram larger than a slot', async () => {
-    const { gateway } = await setUp()
+    const { gateway } = await setUp(table(WEB))
     expect(await gateway.answersTo(Buffer.concat([QUERY, Buffer.alloc(4000)]))).toBeUndefined()
   })
 })
