@@ -4,7 +4,10 @@
  *   2001:db8:1::10                                192.0.2.80
  *   2001:db8:1:1::10                              3 blocks of 64 ports, 2 for each /64
  */
-import { expect, it } from 'vitest'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, it } from 'vitest'
 import type { Gateway } from '../lab/gateway.ts'
 import { until } from '../lab/process.ts'
 import { drops, story, useScene } from './story.ts'
@@ -30,9 +33,20 @@ interface Binding {
 }
 
 story('Ports lent in blocks', ['/usr/bin/python3'], () => {
+  const directory = mkdtempSync(join(tmpdir(), 'sixgate-blocks-'))
+  const file = join(directory, 'bindings.jsonl')
+  afterAll(() => rmSync(directory, { recursive: true }))
+  const logged = (): Record<string, unknown>[] =>
+    readFileSync(file, 'utf8')
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => JSON.parse(line))
   const pool = { addresses: ['198.51.100.64'], ports: '2000-2191', blockSize: 64, blocksPerClient: 2 }
   const scene = useScene('blocks', {
-    config: { nat64: { pools: [pool], timeouts: { icmp: '3s' } } },
+    config: {
+      nat64: { pools: [pool], timeouts: { icmp: '3s' } },
+      log: { bindings: { events: 'blocks', files: [file] } },
+    },
     extend: async ({ client, router }) => {
       await client.ip('address', 'add', `${FAR}/64`, 'dev', 'eth0', 'nodad')
       await router.ip('-6', 'route', 'add', '2001:db8:1:1::/64', 'dev', 'lan0')
@@ -62,6 +76,21 @@ story('Ports lent in blocks', ['/usr/bin/python3'], () => {
     await until('the blocks are back', async () => (await blocksUsed(gateway)) === 0)
   })
 
+  it('are all that the log has of 110 bindings', async () => {
+    await until('the blocks are given back', async () => logged().length === 7)
+    const [start, ...events] = logged().map(({ time: _, ...facts }) => facts)
+    expect(start?.event).toBe('start')
+    const of = (event: string) => events.filter((one) => one.event === event).map(({ event: _, ...block }) => block)
+    const allocated = of('block-allocated')
+    expect(allocated.map(({ inside, outside }) => [inside, outside])).toEqual([
+      ...Array(2).fill(['2001:db8:1::/64', '198.51.100.64']),
+      ['2001:db8:1:1::/64', '198.51.100.64'],
+    ])
+    expect(allocated.map(({ ports }) => ports).sort()).toEqual(['2000-2063', '2064-2127', '2128-2191'])
+    const order = (blocks: Record<string, unknown>[]) => blocks.map((block) => JSON.stringify(block)).sort()
+    expect(order(of('block-released'))).toEqual(order(allocated))
+  })
+
   it('run out for a client that has as many as it may, and for one that finds none', async () => {
     const { gateway } = scene.now
     const before = await drops(gateway)
@@ -70,5 +99,8 @@ story('Ports lent in blocks', ['/usr/bin/python3'], () => {
     const after = await drops(gateway)
     expect((after.CLIENT_BLOCKS ?? 0) - (before.CLIENT_BLOCKS ?? 0)).toBe(2)
     expect((after.NO_PORT ?? 0) - (before.NO_PORT ?? 0)).toBe(2)
+    const told = (event: RegExp) => logged().find((line) => event.test(String(line.event)))
+    await until('the log tells of both', async () => Boolean(told(/^quota/) && told(/^(addresses|ports)-exhausted/)))
+    expect(told(/^quota/)).toMatchObject({ quota: 'client', limit: 2, inside: NEAR })
   })
 })
