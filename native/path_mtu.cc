@@ -41,18 +41,26 @@ bool PathMtu::holds(Entry &entry, const Path &path) const
 	return true;
 }
 
-uint32_t PathMtu::find(const Path &path)
+PathMtu::Entry *PathMtu::set_of(const Path &path)
 {
-	if (!entries_)
-		entries_.reset(new Entry[ENTRIES]);
 	uint64_t hash = half_of(path.destination, 0) * 0x9e3779b97f4a7c15 ^
 			half_of(path.destination, 1) * 0xd6e8feb86659fd93;
 	if (view_->by_source)
 		hash ^= (half_of(path.source, 0) ^ half_of(path.source, 1)) * 0xff51afd7ed558ccd;
-	Entry &entry = entries_[(hash ^ hash >> 29) * 0x9e3779b97f4a7c15 >> 52];
-	static_assert(ENTRIES == 1 << 12);
-	if (!holds(entry, path))
-		entry = {path, ask(path), view_->age, view_->changes};
+	hash = (hash ^ hash >> 29) * 0x9e3779b97f4a7c15;
+	return &entries_[(hash >> 32) % SETS * WAYS];
+}
+
+uint32_t PathMtu::find(const Path &path)
+{
+	if (!entries_)
+		entries_.reset(new Entry[SETS * WAYS]);
+	Entry *set = set_of(path);
+	for (size_t way = 0; way < WAYS; way++)
+		if (holds(set[way], path))
+			return set[way].mtu;
+	Entry &entry = set[next_++ % WAYS];
+	entry = {path, ask(path), view_->age, view_->changes};
 	return entry.mtu;
 }
 

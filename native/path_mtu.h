@@ -58,7 +58,7 @@ private:
 		uint64_t age = 0, changes = 0;
 	};
 	/* Of the thread's own; a stranger who fills them only has the kernel asked again. */
-	static constexpr size_t ENTRIES = 4096;
+	static constexpr size_t WAYS = 4, SETS = 1024;
 
 	static Ip6 mapped(xlat_ip4 address)
 	{
@@ -74,11 +74,13 @@ private:
 	}
 
 	uint32_t find(const Path &path);
+	Entry *set_of(const Path &path);
 	bool holds(Entry &entry, const Path &path) const;
 	uint32_t ask(const Path &path);
 
 	std::shared_ptr<const RouteView> view_;
 	std::unique_ptr<Entry[]> entries_;
+	size_t next_ = 0; /* the way that gives way */
 	std::unique_ptr<Netlink> kernel_;
 };
 

@@ -253,9 +253,10 @@ void RouteWatch::count(const Route &route, std::vector<RouteGroup> &groups) cons
 		return one.family == route.family && one.device == device && one.mtu == mtu;
 	};
 	auto group = std::find_if(groups.begin(), groups.end(), same);
+	auto family = [&](const RouteGroup &one) { return one.family == route.family; };
 	if (group != groups.end())
 		group->routes++;
-	else if (groups.size() < MAX_GROUPS)
+	else if (std::count_if(groups.begin(), groups.end(), family) < MAX_GROUPS)
 		groups.push_back({route.family, device, mtu, 1, text_of(route)});
 }
 

@@ -76,8 +76,8 @@ struct RouteView {
 	uint32_t mtu_of(const Route &route) const;
 };
 
-/* More distinct groups than this are not shown, and more changes not told apart. */
-constexpr size_t MAX_GROUPS = 64;
+/* More distinct groups of a family are not shown, and more changes not told apart. */
+constexpr ptrdiff_t MAX_GROUPS = 32;
 constexpr size_t MAX_RECENT = 64;
 
 class RouteWatch {

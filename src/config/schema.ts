@@ -187,7 +187,8 @@ const Translation = defaulted(
       default: 1280,
       minimum: 1280,
       maximum: 9000,
-      description: 'DF-clear IPv4 packets are fragmented to this IPv6 size (RFC 7915 section 4).',
+      description:
+        'DF-clear IPv4 packets are fragmented to this IPv6 size, or to what a narrower route carries (RFC 7915 section 4).',
     }),
     mssClamp: text(
       'mss',

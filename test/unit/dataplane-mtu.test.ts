@@ -284,6 +284,21 @@ describe.skipIf(reason)(`The sizes a data plane knows${reason ? ` SKIP: ${reason
       expect(told(await bench.exchange(out(1600)))).toBe('passes')
     })
 
+    it('are those of every route, also where there are more sizes than are shown', async () => {
+      await routes(0, 0)
+      const hosts = Array.from({ length: 100 }, (_, index) => index)
+      for (const host of hosts)
+        bench.inside('-4', 'route', 'add', `203.0.113.${host}/32`, 'dev', 'wire0', 'mtu', 'lock', `${1300 + host}`)
+      await until('as many as are shown', async () => (await mtus('ipv4')).length === 32)
+      expect((await mtus('ipv6')).map(({ mtu }) => mtu)).toEqual([9000])
+      for (const host of [0, 50, 99]) {
+        const packet = udp({ ...OUT, destination: `64:ff9b::203.0.113.${host}` }, PORTS_OUT, pattern(1500))
+        expect(told(await bench.exchange(packet))).toEqual({ told: 1320 + host })
+      }
+      for (const host of hosts) bench.inside('-4', 'route', 'del', `203.0.113.${host}/32`)
+      await seesLink('ipv4')
+    })
+
     it('are those of the table that a rule chooses', async () => {
       await routes(0, 0)
       bench.inside('-4', 'route', 'add', 'default', 'dev', 'wire0', 'table', '77', 'mtu', 'lock', '1350')
