@@ -237,6 +237,45 @@ describe.skipIf(reason)(`The sizes a data plane knows${reason ? ` SKIP: ${reason
     })
   })
 
+  describe('without sessions', () => {
+    const MAPPED = '203.0.113.200'
+    const stateless6 = { source: HOST, destination: `2001:db8:64::${SERVER4}` }
+    const stateless4 = { source: SERVER4, destination: MAPPED, df: true }
+    const siit = {
+      prefix: '2001:db8:64::/96',
+      map: [{ ipv6: `${HOST}/128`, ipv4: `${MAPPED}/32` }],
+      amendUdpChecksumZero: false,
+    }
+
+    beforeAll(() => {
+      bench.inside('-6', 'route', 'replace', siit.prefix, 'dev', 'sixgate0')
+      bench.inside('-4', 'route', 'replace', `${MAPPED}/32`, 'dev', 'sixgate0')
+    })
+    beforeEach(() => configure({ siit }))
+
+    it('are told to both ends', async () => {
+      const from6 = (size: number) => bench.exchange(udp(stateless6, PORTS_OUT, pattern(size - 48)))
+      const from4 = (size: number) => bench.exchange(udp(stateless4, PORTS_IN, pattern(size - 28)))
+      await routes(0, 1400)
+      expect([told(await from6(1420)), told(await from6(1421))]).toEqual(['passes', { told: 1420 }])
+      await routes(1400, 0)
+      expect([told(await from4(1380)), told(await from4(1381))]).toEqual(['passes', { told: 1380 }])
+    })
+
+    it('bound the errors of others', async () => {
+      await routes(0, 0)
+      const sent = await bench.exchange(udp(stateless6, PORTS_OUT, pattern(1500)))
+      const reached = await bench.exchange(udp(stateless4, PORTS_IN, pattern(1500)))
+      await routes(1300, 1350)
+      const router = { source: '203.0.113.9', destination: MAPPED }
+      const to6 = await bench.exchange(icmp(router, 3, 4, 1450, sent.bytes.subarray(0, 28)))
+      const to4 = await bench.exchange(icmp(stateless6, 2, 0, 1450, reached.bytes.subarray(0, 1200)))
+      expect([told(to6), told(to4)]).toEqual([{ told: 1300 }, { told: 1280 }])
+      await routes(0, 1350)
+      expect(told(await bench.exchange(icmp(router, 3, 4, 1450, sent.bytes.subarray(0, 28))))).toEqual({ told: 1370 })
+    })
+  })
+
   describe('that a SYN announces', () => {
     const mss = (frame: Frame) => frame.upper.readUInt16BE(22)
     /** With the option in front of the data: a SYN of 24 bytes. */
