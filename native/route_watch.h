@@ -2,8 +2,8 @@
 /*
  * What the links and routes of the network namespace carry, followed by rtnetlink. Routes are not
  * kept, for an operator's table may hold a million of them: the watch keeps the least and the most
- * that any of them carries, and names the ones that changed. What a single route carries is asked of
- * the kernel itself (path_mtu.h), by the few packets that the least would not hold.
+ * that any of them carries, and names the ones that changed. What a single route carries is asked
+ * of the kernel itself (path_mtu.h), for the few packets that the least would not hold.
  */
 #pragma once
 
@@ -84,7 +84,7 @@ class RouteWatch {
 public:
 	using Publish = std::function<void(std::shared_ptr<const RouteView>)>;
 
-	/* `publish` is called from here and then from the thread. `wake` ends the thread's sleep. */
+	/* `publish` is called from here, then from the thread. `wake` ends the thread's sleep. */
 	RouteWatch(std::string own_device, int wake, Publish publish);
 
 	/* Until stop is requested and `wake` is readable. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Sizes: what the routes of both sides carry, for packets, for errors and for what a SYN announces. */
+/* What the routes of both sides carry: for packets, for errors, and for what a SYN announces. */
 #include "translator_worker.h"
 
 #include <algorithm>
@@ -81,8 +81,9 @@ xlat_params Worker::params46(const Packet &packet, const xlat_tuple6 &to)
 }
 
 /*
- * What the host itself sends to an address that it shares with a pool goes, for the host, no further
- * than its loopback device: it has no path MTU to learn, and DF means nothing. False for others.
+ * What the host itself sends to an address that it shares with a pool goes, for the host, no
+ * further than its loopback device: it has no path MTU to learn, and DF means nothing. False for
+ * others.
  */
 bool Worker::allow_fragments(Packet &packet)
 {
