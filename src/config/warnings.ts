@@ -12,7 +12,7 @@ import { parseDuration } from './units.ts'
 const MOST = 10
 
 const WARNINGS: readonly Check['run'][] = [
-  ...[nested, pref64, synthesis, privateSources, idleAmend, shortTimeouts, openResolver, nobodyMayAsk],
+  ...[nested, pref64, synthesis, privateSources, idleAmend, shortTimeouts, openResolver, nobodyMayAsk, noBlocks],
 ]
 
 /** Of a configuration that is valid. */
@@ -147,5 +147,17 @@ function nobodyMayAsk({ api }: Config, report: Report): void {
         `/api/listen/${index}`,
         `${text} is reached from other hosts, but there is no token to use it with`,
         'Add a token to api.tokens, or listen on [::1] only.',
+      )
+}
+
+/** The single ports of a pool without blocks would be in no line of the log. */
+function noBlocks({ log, nat64 }: Config, report: Report): void {
+  if (log.bindings?.events !== 'blocks') return
+  for (const [index, { blockSize }] of (nat64?.pools ?? []).entries())
+    if (blockSize === 0)
+      report(
+        '/log/bindings/events',
+        `is blocks, but /nat64/pools/${index} lends single ports, of which nothing is logged`,
+        'Give the pool a blockSize, or write events: bindings.',
       )
 }

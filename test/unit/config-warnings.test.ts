@@ -122,3 +122,16 @@ describe('a warning', () => {
     expect(warnings({ api: { listen: ['[::1]:8064', '127.0.0.1:8064'] } })).toEqual([])
   })
 })
+
+describe('a warning about the log of bindings', () => {
+  const logging = (events: string, pool: object) => ({
+    nat64: { ...NAT64, pools: [{ addresses: ['198.51.100.64/28'], ...pool }] },
+    log: { bindings: { events, files: ['/var/log/bindings.jsonl'] } },
+  })
+
+  it('says that a pool without blocks has none to log', () => {
+    expectOne(logging('blocks', {}), '/log/bindings/events', '/nat64/pools/0 lends single ports')
+    expect(warnings(logging('blocks', { blockSize: 64 }))).toEqual([])
+    expect(warnings(logging('bindings', {}))).toEqual([])
+  })
+})
