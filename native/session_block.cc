@@ -115,7 +115,9 @@ uint16_t SessionTable::Impl::take_in_blocks(Shard &shard, Protocol protocol, con
 			PortRange ports = pool.block_ports(at);
 			if (mixed && !pass && (ports.first < 1024) != (wanted < 1024))
 				continue;
-			if (block.used[index][0] + block.used[index][1] >= pool.block_size)
+			/* Those of two clients that a configuration made one may be of two. */
+			if (pool.block_address(at) != &address ||
+			    block.used[index][0] + block.used[index][1] >= pool.block_size)
 				continue;
 			uint16_t port = pick_port(shard, protocol, address, ports, wanted, true);
 			if (!port)

@@ -293,6 +293,25 @@ CASE("ends what was bound in other blocks or in none when the blocks change, and
 	EQUAL(f.ports_used(), 0);
 }
 
+CASE("keeps the blocks of two clients on two addresses apart when a configuration makes them one")
+{
+	Blocks f(64, 4);
+	f.options.config.limits.prefix_length = 128;
+	f.open();
+	for (uint16_t number = 0; number < 12; number++)
+		f.fill(host(1, number), 20);
+	EQUAL(f.lent(), 12);
+	f.options.config.limits.prefix_length = 64;
+	EQUAL(f.table->configure(f.options.config, f.now).ended, 0);
+	EQUAL(f.lent(), 12);
+	f.check();
+	for (uint16_t number = 20; number < 40; number++)
+		f.fill(host(1, number), 20);
+	f.check();
+	f.pass(301'000);
+	EQUAL(f.lent(), 0);
+}
+
 CASE("keeps the blocks right while threads open and the configuration changes")
 {
 	Blocks f(64, 4);
