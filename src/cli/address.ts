@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** `sixgate address TEXT…`: the canonical form of addresses, prefixes and endpoints, their kind and NAT64 form. */
+/** `sixgate address [who] TEXT…`: the canonical form of addresses, prefixes and endpoints, their kind and NAT64 form. */
 import { GatewayError } from '../errors.ts'
 import { type Address, Endpoint, Prefix, parseAddress, parseEndpoint, parsePrefix } from '../net/address.ts'
 import { type Kind, kindOf } from '../net/kind.ts'
@@ -24,7 +24,13 @@ export type Description =
       readonly ipv4?: string
     }
 
-export function run(args: string[], io: Io): number {
+/** The configuration, and all that reads it, is loaded for `who` only. */
+export function run(args: string[], io: Io): Promise<number> | number {
+  if (args[0] === 'who') return import('./who.ts').then((who) => who.run(args.slice(1), io))
+  return describeAll(args, io)
+}
+
+export function describeAll(args: string[], io: Io): number {
   const given = options(args, io)
   if (!given) return USAGE
   const described = given.operands.map(describe)

@@ -46,8 +46,9 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       'follow matching packets through the gateway, live; --inject shows what would become of one, which is not sent',
   },
   address: {
-    usage: 'address TEXT…',
-    summary: 'canonical form, kind and NAT64 form of addresses',
+    usage: 'address [who [-c FILE]] TEXT…',
+    summary:
+      'canonical form, kind and NAT64 form of addresses; who says whose an outside address and port is, and what a client has',
   },
   resolve: {
     usage: 'resolve NAME [TYPE] [@SERVER]',

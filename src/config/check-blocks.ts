@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Rules about the blocks of ports that a pool lends. */
 import { capacity, clientsUnder } from '../deterministic.ts'
-import { parsePrefix } from '../net/address.ts'
+import { type Prefix, parsePrefix } from '../net/address.ts'
 import type { Check, Report } from './check-rule.ts'
 import { parsePortRange } from './formats.ts'
 import type { Config, PoolConfig } from './schema.ts'
@@ -48,6 +48,7 @@ function deterministic(pool: PoolConfig, clientLength: number, path: string, rep
       'is of no use: a deterministic pool has one block for each client',
       'Leave it out.',
     )
+  const seen: Prefix[] = []
   let clients = 0
   for (const [at, text] of pool.clients.entries()) {
     const prefix = parsePrefix(text)
@@ -57,6 +58,10 @@ function deterministic(pool: PoolConfig, clientLength: number, path: string, rep
         `${prefix} is longer than a client, which is a /${clientLength}`,
         `Write a prefix of ${clientLength} bits or fewer, or a longer nat64.limits.clientPrefixLength.`,
       )
+    const other = seen.find((one) => one.overlaps(prefix))
+    if (other)
+      report(`${path}/clients/${at}`, `${prefix} overlaps ${other}: a client has one block`, 'Leave one of them out.')
+    seen.push(prefix)
     clients += clientsUnder(prefix, clientLength)
   }
   const room = capacity(pool)

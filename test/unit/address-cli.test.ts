@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest'
-import { run } from '../../src/cli/address.ts'
+import { describeAll as run } from '../../src/cli/address.ts'
 
 function call(...args: string[]) {
   const out: string[] = []

@@ -226,6 +226,11 @@ describe('blocks of ports', () => {
     expectOne(pool({ ...keys, clients: ['::/0'] }), '/nat64/pools/0/deterministic', 'far more than 2^32 clients')
     expectOne(pool(keys, { clientPrefixLength: 65 }), '/nat64/pools/0/deterministic', 'has 8 clients of /65')
     expectOne(pool(keys, { clientPrefixLength: 61 }), '/nat64/pools/0/clients/0', 'is longer than a client')
+    expectOne(
+      pool({ ...keys, clients: ['2001:db8:1::/63', '2001:db8:1:1::/64'] }),
+      '/nat64/pools/0/clients/1',
+      '2001:db8:1:1::/64 overlaps 2001:db8:1::/63',
+    )
     expectOne(pool({ ...keys, blocksPerClient: 2 }), '/nat64/pools/0/blocksPerClient', 'is of no use')
   })
 })
