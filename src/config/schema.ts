@@ -403,7 +403,7 @@ const BindingLog = section(
     events: Type.Enum(['bindings', 'blocks', 'sessions'], {
       default: 'bindings',
       description:
-        'blocks logs port blocks and no single ports; sessions logs IPv4 hosts too, which RFC 6888 REQ-12 advises against. Exhausted pools and limits come with each.',
+        'blocks logs port blocks and no single ports; sessions logs each session with its IPv4 host in place of bindings, which RFC 6888 REQ-12 advises against. Exhausted pools and limits come with each.',
     }),
     files: list(text('path', 'Absolute path.'), 'Files of JSON lines; one that was renamed is made anew.', {
       default: [],
