@@ -160,7 +160,7 @@ void RouteSpan::widen(uint32_t mtu)
 	most = std::max(most, mtu);
 }
 
-/* The least of its next hops, as which one a packet takes is not known; without one, of any link. */
+/* The least of its next hops, as which one a packet takes is unknown; without one, of any link. */
 uint32_t RouteView::mtu_of(const Route &route) const
 {
 	const std::vector<int> &devices = route.devices;
