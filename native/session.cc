@@ -312,6 +312,34 @@ Verdict SessionTable::Impl::hold(const Policy &policy, const Tuple4 &tuple, cons
 	return out;
 }
 
+/** Only TCP passes without a session, so only errors about TCP may be about none. */
+Verdict SessionTable::Impl::bound64(const Shard &shard, Protocol protocol, const Tuple6 &t) const
+{
+	uint32_t bound = protocol == Protocol::TCP ?
+				 find_inside(shard, protocol, t.client, t.client_port) :
+				 0;
+	const Prefix6 *prefix = shard.policy->prefix_of(t.server);
+	if (!bound || !prefix)
+		return refuse(XLAT_ICMP_NO_SESSION);
+	const BindingRecord &b = binding(bound);
+	return pass(t, { b.pool, extract_ipv4(*prefix, t.server), b.pool_port, t.server_port });
+}
+
+Verdict SessionTable::Impl::bound46(const Shard &shard, Protocol protocol, const Tuple4 &t) const
+{
+	const SessionConfig &config = shard.policy->config;
+	uint32_t bound = protocol == Protocol::TCP ?
+				 find_outside(shard, protocol, t.pool, t.pool_port) :
+				 0;
+	if (!bound || (config.address_dependent && !binding(bound).fixed &&
+		       !find_peer(shard, protocol, t.pool, t.pool_port, t.remote)))
+		return refuse(XLAT_ICMP_NO_SESSION);
+	const BindingRecord &b = binding(bound);
+	return pass({ b.client, embed_ipv4(config.prefixes[0], t.remote), b.client_port,
+		      t.remote_port },
+		    t);
+}
+
 Verdict SessionTable::outbound(const Tuple6 &tuple, const Facts &facts, Time now)
 {
 	return impl_->outbound(tuple, facts, now);
@@ -328,7 +356,7 @@ Verdict SessionTable::error64(Protocol protocol, const Tuple6 &embedded, Time no
 	std::lock_guard guard(shard.lock);
 	uint32_t number = impl_->find64(shard, protocol, embedded);
 	if (!number || impl_->dead(shard, impl_->session(number), now))
-		return refuse(XLAT_ICMP_NO_SESSION);
+		return impl_->bound64(shard, protocol, embedded);
 	return impl_->verdict(number);
 }
 
@@ -341,9 +369,10 @@ Verdict SessionTable::error46(Protocol protocol, const Tuple4 &embedded, Time no
 		uint32_t number = impl_->find46(shard, protocol, embedded);
 		if (number && !impl_->dead(shard, impl_->session(number), now))
 			return impl_->verdict(number);
+		Verdict bound = impl_->bound46(shard, protocol, embedded);
 		unsigned other = home ? impl_->borrower(shard, protocol, embedded) : SHARDS;
-		if (other == SHARDS || other == at)
-			return refuse(XLAT_ICMP_NO_SESSION);
+		if (!bound.reason || other == SHARDS || other == at)
+			return bound;
 		at = other;
 	}
 }

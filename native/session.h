@@ -331,7 +331,8 @@ public:
 	Verdict foresee46(const Tuple4 &tuple, const Facts &facts, Time now) const;
 
 	/**
-	 * ICMP errors: the session that the embedded packet belongs to, or XLAT_ICMP_NO_SESSION.
+	 * ICMP errors: the session that the embedded packet belongs to, for a TCP segment without one
+	 * its binding (RFC 6146 section 3.6.1), or XLAT_ICMP_NO_SESSION.
 	 * Nothing is created or refreshed (RFC 6146 section 3.5). error64: an ICMPv6 error,
 	 * embedded server → client. error46: an ICMPv4 error, embedded pool → remote.
 	 */

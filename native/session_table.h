@@ -211,6 +211,8 @@ struct SessionTable::Impl {
 	Verdict open64(Shard &shard, const Tuple6 &tuple, const Facts &facts, Time now);
 	Verdict open46(Shard &shard, uint32_t bound, const Tuple4 &tuple, const Facts &facts,
 		       Time now);
+	Verdict bound64(const Shard &shard, Protocol protocol, const Tuple6 &tuple) const;
+	Verdict bound46(const Shard &shard, Protocol protocol, const Tuple4 &tuple) const;
 	Verdict hold(const Policy &policy, const Tuple4 &tuple, const Facts &facts, Time now);
 	/** The shard in which the binding is likely to be. */
 	unsigned shard46(Protocol protocol, const Tuple4 &tuple) const

@@ -90,6 +90,30 @@ bool error_for4(const Packet &packet, xlat_reason why, xlat_icmp &error)
 }
 
 /*
+ * RFC 5508 4.1: what is quoted in a damaged error, or has a damaged header itself, names no session
+ * for certain.
+ */
+xlat_reason damage(const Packet &packet, const xlat_view &embedded)
+{
+	const xlat_view &view = packet.view;
+	uint32_t length = view.end - view.l4_offset;
+	uint64_t pseudo = 0;
+	if (view.family == 6) {
+		xlat_ip6 source = xlat_src6(packet.data, &view);
+		xlat_ip6 destination = xlat_dst6(packet.data, &view);
+		pseudo = xlat_sum_icmp6_pseudo(&source, &destination, length);
+	}
+	if (!packet.vnet.partial() &&
+	    xlat_full_checksum(packet.data + view.l4_offset, length, pseudo).raw)
+		return XLAT_ICMP_DAMAGED;
+	bool header = embedded.family == 4 &&
+		      xlat_full_checksum(packet.data + embedded.offset,
+					 embedded.l4_offset - embedded.offset, 0)
+			      .raw;
+	return header ? XLAT_BAD_IPV4_HEADER : XLAT_OK;
+}
+
+/*
  * The address the kernel would send from: connecting a datagram socket asks its routing table and
  * sends nothing.
  */
@@ -275,6 +299,8 @@ void Worker::error6(Packet &packet)
 {
 	xlat_view embedded;
 	xlat_reason why = view_inner(packet, embedded);
+	if (!why)
+		why = damage(packet, embedded);
 	if (!why && !embedded.has_ports)
 		why = XLAT_ICMP_NO_SESSION;
 	if (why)
@@ -321,6 +347,8 @@ void Worker::error4(Packet &packet)
 {
 	xlat_view embedded;
 	xlat_reason why = view_inner(packet, embedded);
+	if (!why)
+		why = damage(packet, embedded);
 	xlat_ip4 destination = xlat_dst4(packet.data, &packet.view);
 	if (!why && (!embedded.has_ports ||
 		     !xlat_ip4_equal(xlat_src4(packet.data, &embedded), destination)))

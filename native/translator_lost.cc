@@ -37,6 +37,7 @@ Step step_of(xlat_reason why)
 	case XLAT_NOT_OUR_PREFIX:
 	case XLAT_HAIRPIN_LOOP:
 		return Step::POLICY;
+	case XLAT_ICMP_DAMAGED:
 	case XLAT_ICMP_NO_SESSION:
 	case XLAT_NO_BINDING:
 	case XLAT_FILTERED:

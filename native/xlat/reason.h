@@ -23,6 +23,7 @@
 	XLAT_REASON(ICMP_UNTRANSLATABLE, "an ICMP message without a counterpart", "RFC 7915 4.2, 5.2") \
 	XLAT_REASON(ICMP_ERROR_ABOUT_ERROR, "an ICMP error about an ICMP error", "RFC 7915 4.3, 5.3") \
 	XLAT_REASON(ICMP_FRAGMENT, "a fragment of an ICMP message", "RFC 7915 4.2, 5.2") \
+	XLAT_REASON(ICMP_DAMAGED, "an ICMP error whose checksum is wrong", "RFC 5508 4.1") \
 	XLAT_REASON(ICMP_NO_SESSION, "an ICMP error about a packet of no session", "RFC 6146 3.5.3, RFC 5508 4") \
 	XLAT_REASON(ICMP_INNER_ADDRESS, "an ICMP error about a packet whose addresses do not translate", "RFC 7915 4.3, 5.3") \
 	XLAT_REASON(ILLEGAL_SOURCE, "a source address that may not be translated", "RFC 7915 4.1, 5.1") \

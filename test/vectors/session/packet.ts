@@ -50,7 +50,7 @@ function endpoint(text: string): Endpoint {
 }
 
 const KINDS = ['tcp', 'udp', 'echo', 'reply', 'icmp', 'other']
-const WORDS = 'data hop tos df id seq ack window bytes frag mtu keep zero proto bad rest'.split(' ')
+const WORDS = 'data hop tos df id seq ack window bytes frag mtu keep zero proto bad broken options'.split(' ')
 
 export function parsePacket(text: string): Packet {
   const [, outer = text, inside] = /^(.*?) \[([a-z].*)\]$/.exec(text) ?? []
@@ -128,7 +128,7 @@ function upperOf(packet: Packet, family: Family, bound: Bound): { protocol: numb
     if (QUERIES[kind]) {
       upper.writeUInt16BE(number('id', 1), 4)
       upper.writeUInt16BE(number('seq', 1), 6)
-    } else upper.writeUInt32BE(number('mtu', number('rest', 0)), 4)
+    } else upper.writeUInt32BE(number('mtu', 0), 4)
   }
   const at = kind === 'tcp' ? 16 : kind === 'udp' ? 6 : 2
   seal(upper, at, hosts, protocol)
@@ -160,9 +160,12 @@ export function encode(packet: Packet, family: Family, bound: Bound, { hop, id =
     tos: Number(packet.words.get('tos') ?? 0),
     df: packet.words.has('df'),
     id,
+    // Router Alert and two times no operation
+    ...(packet.words.has('options') && { options: Buffer.from('9404000001010101', 'hex') }),
     ...(frag !== undefined && { fragment: { offset: first, more: end < upper.length, id: Number(frag) } }),
   }
   const whole = ip(header, name, upper.subarray(first, end))
+  if (packet.words.has('broken')) whole[11] = (whole[11] ?? 0) ^ 1
   const keep = packet.words.get('keep')
   return keep === undefined ? whole : whole.subarray(0, (family === 4 ? 20 : 40) + Number(keep))
 }
