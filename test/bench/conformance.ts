@@ -10,6 +10,8 @@ import { join } from 'node:path'
 import { build as buildSession, execute } from '../unit/session-program.ts'
 import { build, readVectors, type Vector } from '../unit/xlat.ts'
 import { COUNTED, type Evidence, KINDS, means, type Rfc, readSentences } from '../vectors/sentences.ts'
+import { build as buildPlayer, Player } from '../vectors/session/play.ts'
+import { readSessionVectors } from '../vectors/session/read.ts'
 import { machine, teller } from './measure.ts'
 
 const root = join(import.meta.dirname, '../..')
@@ -52,6 +54,15 @@ const evidence = (rfcs: readonly Rfc[], ...kinds: readonly Evidence['kind'][]) =
   rfcs
     .flatMap(({ sentences }) => sentences.flatMap(({ shownBy }) => shownBy))
     .filter(({ kind }) => kinds.includes(kind))
+
+async function runTimed(outcomes: Outcomes): Promise<void> {
+  const player = new Player(await buildPlayer())
+  for (const vector of readSessionVectors()) {
+    const faults = await player.play(vector)
+    outcomes.set(`vector session/${vector.topic}.txt: ${vector.name}`, faults.length === 0 ? 'passed' : 'failed')
+  }
+  await player.close()
+}
 
 async function runSession(rfcs: readonly Rfc[], outcomes: Outcomes): Promise<void> {
   const cases = evidence(rfcs, 'session')
@@ -186,6 +197,8 @@ export async function run(args: string[]): Promise<number> {
   const rfcs = readSentences()
   tell(`${vectors.length} vectors`)
   await runVectors(outcomes)
+  tell('the timed vectors of the packet thread')
+  await runTimed(outcomes)
   tell('the cases of the session machine')
   await runSession(rfcs, outcomes)
   if (args.includes('--all')) runTests(rfcs, outcomes)

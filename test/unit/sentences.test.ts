@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { COUNTED, documents, find, KINDS, means, parse, readSentences } from '../vectors/sentences.ts'
-import { readVectors } from './xlat.ts'
+import { COUNTED, documents, everyVector, find, KINDS, means, parse, readSentences } from '../vectors/sentences.ts'
 
 const rfcs = readSentences()
-const vectors = readVectors()
+const vectors = everyVector()
 
 describe.each(rfcs.map((rfc) => ({ name: `RFC ${rfc.number}`, rfc })))('the sentences of $name', ({ rfc }) => {
   it('name vectors and tests that are there', () => {

@@ -17,6 +17,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { readVectors } from '../unit/xlat.ts'
+import { readSessionVectors } from './session/read.ts'
 
 const root = join(import.meta.dirname, '../..')
 
@@ -130,7 +131,13 @@ function source(path: string): string {
   return text
 }
 
-const vectorNames = Map.groupBy(readVectors(), ({ topic }) => `${topic}.txt`)
+/** Of the core, and of the packet thread (test/vectors/session). */
+export function everyVector(): { readonly topic: string; readonly name: string }[] {
+  const timed = readSessionVectors().map(({ topic, name }) => ({ topic: `session/${topic}`, name }))
+  return [...readVectors().map(({ topic, name }) => ({ topic, name })), ...timed]
+}
+
+const vectorNames = Map.groupBy(everyVector(), ({ topic }) => `${topic}.txt`)
 
 /** How many vectors are meant, or whether the source has a test of this name: 0 when what is named is not there. */
 export function find({ kind, file, name }: Evidence): number {
@@ -194,7 +201,8 @@ export function documents(): Record<string, string> {
       'why there are none. A vector is one packet in and what must come out, byte for byte, written by hand or by ' +
       'scapy (`make.py`); `npm test -- xlat` runs all of them through the core, and `npm test -- oracle` compares a ' +
       'second translator, slow and written from the RFCs, with the core on them and on generated packets. A `*` in a ' +
-      'name is any text. `npm run bench -- conformance` prints how many pass by RFC and section.',
+      'name is any text. A vector of `session/` is packets with the second they come at, played on a packet thread of ' +
+      'the translator whose clock moves when told to: `npm test -- session-vectors`. `npm run bench -- conformance` prints how many pass by RFC and section.',
     'Every MUST, MUST NOT, SHALL, SHOULD, SHOULD NOT, REQUIRED and RECOMMENDED of the sections that a file of ' +
       'sentences counts is here exactly once; `node test/vectors/count.ts DIRECTORY` compares the counts with the ' +
       'texts of the RFCs (`DIRECTORY/rfc7915.txt` …), which are not part of this tree.',
