@@ -165,6 +165,7 @@ void SessionTable::Impl::lend_block(Shard &shard, const Pool &pool, const PoolAd
 				    uint32_t number, BlockOwner &owner)
 {
 	(*shard.use->blocks)[number].next = *owner.chain;
+	owner.claimed = true;
 	*owner.chain = number;
 	if (!owner.known)
 		log_block(shard, NatEvent::BLOCK_ALLOCATED, shard.use->name_of(owner.number),
@@ -234,6 +235,21 @@ void SessionTable::Impl::note_lent(const BindingRecord &record)
 				(uint16_t)(record.block_first + record.block_size - 1) } });
 }
 
+/** What one client is has changed, and with it whose the block is. */
+void SessionTable::Impl::log_renamed(const Shard &shard, const BindingRecord &record,
+				     uint8_t length)
+{
+	PortRange ports = { record.block_first,
+			    (uint16_t)(record.block_first + record.block_size - 1) };
+	auto before = lent.find({ masked(record.client, length), record.pool, ports });
+	if (before == lent.end())
+		return;
+	before->told = true;
+	log_block(shard, NatEvent::BLOCK_RELEASED, before->client, record.pool, ports);
+	log_block(shard, NatEvent::BLOCK_ALLOCATED, masked(record.client, record.block_owner),
+		  record.pool, ports);
+}
+
 void SessionTable::Impl::log_ended_blocks()
 {
 	auto goes_on = [&](const LentBlock &block) {
@@ -251,7 +267,7 @@ void SessionTable::Impl::log_ended_blocks()
 		return false;
 	};
 	for (const LentBlock &block : lent)
-		if (!goes_on(block))
+		if (!block.told && !goes_on(block))
 			log_block(shards[0], NatEvent::BLOCK_RELEASED, block.client, block.pool,
 				  block.ports);
 	lent.clear();
@@ -281,7 +297,10 @@ bool SessionTable::Impl::rejoin_block(Shard &shard, BindingRecord &record)
 		owner.known = true;
 		if (!join_block(shard, record.protocol, *pool, *address, record.pool_port, owner))
 			return false;
+		uint8_t length = record.block_owner;
 		note_block(shard, number, record);
+		if (owner.claimed && length != record.block_owner)
+			log_renamed(shard, record, length);
 		return true;
 	});
 }

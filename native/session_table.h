@@ -97,6 +97,8 @@ struct BlockOwner {
 	uint32_t block = 0;
 	/** It has had its blocks before: none are news, and it may have as many. */
 	bool known = false;
+	/** The block was free. */
+	bool claimed = false;
 	/** Refused because the prefix has as many as it may. */
 	bool bounded = false;
 };
@@ -172,6 +174,8 @@ struct LentBlock {
 	Ip6 client;
 	uint32_t pool;
 	PortRange ports;
+	/** The log knows that it ended. */
+	mutable bool told = false;
 	auto key() const
 	{
 		return std::tuple(load64(client.bytes), load64(client.bytes + 8), pool, ports.first,
@@ -311,6 +315,7 @@ struct SessionTable::Impl {
 	void open_static(Shard &shard, const StaticConfig &entry, Time now);
 	/** Remembers, and then logs the end of those that are not lent any more. */
 	void note_lent(const BindingRecord &record);
+	void log_renamed(const Shard &shard, const BindingRecord &record, uint8_t length);
 	void log_ended_blocks();
 	/** Hands the policy to the packet threads, shard by shard, then ends what it forbids. */
 	uint64_t install(std::unique_ptr<Policy> fresh, Time now);

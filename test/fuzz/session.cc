@@ -65,6 +65,20 @@ Ip6 server(unsigned number)
 	return address6(0x0064ff9b, REMOTE + number);
 }
 
+/** Half of the pools lend blocks, which is as many ports as two or three blocks have. */
+void blocks(Input &in, PoolConfig &pool)
+{
+	uint8_t shape = in.byte();
+	if (shape & 1)
+		return;
+	pool.block_size = (uint16_t)(MIN_BLOCK + (shape >> 1 & 7));
+	pool.blocks_per_client = shape >> 4 & 3;
+	pool.deterministic = (shape >> 6) == 3;
+	pool.last_port = (uint16_t)(pool.first_port + pool.block_size * 2 + (shape & 127));
+	if (pool.deterministic)
+		pool.clients = { { client(0), 124 } };
+}
+
 /** Few ports, so that they run out; static bindings in and beside the pools. */
 SessionConfig configuration(Input &in)
 {
@@ -79,6 +93,7 @@ SessionConfig configuration(Input &in)
 		pool.last_port = (uint16_t)(pool.first_port + in.below(60));
 		if (i)
 			pool.clients = { { client(0), (uint8_t)(121 + in.below(8)) } };
+		blocks(in, pool);
 		config.pools.push_back(pool);
 	}
 	for (unsigned i = 0, statics = in.below(3); i < statics; i++)
@@ -87,14 +102,11 @@ SessionConfig configuration(Input &in)
 					   POOL + in.below(9), (uint16_t)(1000 + in.below(100)) });
 	uint8_t flags = in.byte();
 	config.address_dependent = flags & 1;
-	for (PoolConfig &pool : config.pools) {
-		if (!(flags & 4))
-			break;
-		pool.last_port = (uint16_t)(pool.first_port + 2 * MIN_BLOCK - 1);
-		pool.block_size = MIN_BLOCK;
-		pool.blocks_per_client = flags >> 3 & 3;
-	}
-	config.limits.prefix_length = flags & 32 ? 125 : 128;
+	config.limits.prefix_length = (uint8_t)(125 + (flags >> 2 & 3));
+	if (flags & 16)
+		config.limits.bindings = 1u + (flags >> 5) * 10;
+	if (flags & 32)
+		config.limits.sessions = 8u + (flags >> 5) * 10;
 	config.logged = LOG_BINDINGS | LOG_BLOCKS | LOG_TROUBLE;
 	config.timeouts = { flags & 2 ? 80'000u : 20'000u, 8'000, 6'000, 12'000, 1'000 };
 	return config;
@@ -393,6 +405,7 @@ struct Machine {
 			expect(b.sessions == count[outside], "a binding miscounts its sessions");
 		for (const auto &[outside, b] : ports)
 			expect(b.fixed || b.sessions, "a binding without a session");
+		expect_blocks(ports);
 		reader.read(log);
 		expect(reader.bindings.size() == ports.size(), "the log tells of other bindings");
 		for (const auto &[outside, b] : ports) {
@@ -408,6 +421,32 @@ struct Machine {
 		for (const PoolUse &use : stats.pools)
 			expect(use.used <= use.total, "more ports used than there are");
 	}
+	/** A block has one owner, is of one pool, and is lent as long as it has a binding. */
+	void expect_blocks(const std::map<Outside, BindingView> &ports)
+	{
+		using Block = std::tuple<uint32_t, uint16_t, uint16_t>;
+		const unsigned rest = 128 - options.config.limits.prefix_length;
+		std::map<Block, uint32_t> owners;
+		uint64_t used = 0, lent = 0;
+		for (const auto &[outside, b] : ports) {
+			if (!b.block_size)
+				continue;
+			expect(!b.fixed, "a static binding holds a block");
+			expect(b.outside_port >= b.block_first &&
+				       b.outside_port < b.block_first + b.block_size,
+			       "a port outside of its block");
+			uint32_t prefix = tail(b.inside) >> rest;
+			auto [at, first] = owners.try_emplace(
+				Block{ b.outside, b.block_first, b.block_size }, prefix);
+			expect(at->second == prefix, "a block has two owners");
+			lent += first;
+		}
+		for (const PoolUse &use : table->stats().pools) {
+			used += use.blocks_used;
+			expect(use.blocks_used <= use.blocks_total, "more blocks lent than there are");
+		}
+		expect(used == lent, "a block without a binding, or one that is not lent");
+	}
 	/** Nothing outlives its timer: neither session nor binding, port or held SYN. */
 	void drain()
 	{
@@ -419,8 +458,10 @@ struct Machine {
 			dynamic += !b.fixed;
 			fixed += b.fixed;
 		});
-		for (const PoolUse &use : stats.pools)
+		for (const PoolUse &use : stats.pools) {
 			used += use.used;
+			expect(!use.blocks_used, "a block was never given back");
+		}
 		expect(!stats.sessions && !stats.held_syns, "a session outlived its timer");
 		expect(!dynamic, "a binding outlived its sessions");
 		expect(used <= fixed, "a port was never given back");

@@ -396,6 +396,30 @@ CASE("tells the log that a block is back when a change of the configuration took
 	EQUAL(log.noted(), 8);
 }
 
+CASE("tells the log that a block is another's when the configuration says anew what a client is")
+{
+	NatLog log;
+	Blocks f;
+	f.options.log = &log;
+	f.options.config.logged = LOG_BLOCKS;
+	f.open();
+	EQUAL(f.out(host(1, 1), 7, 53, udp()).reason, XLAT_OK);
+	for (uint8_t length : { 128, 64 }) {
+		f.options.config.limits.prefix_length = length;
+		EQUAL(f.table->configure(f.options.config, f.now).ended, 0);
+	}
+	f.pass(301'000);
+	EQUAL(log.noted(), 6);
+	uint8_t records[6 * NatLog::RECORD_SIZE];
+	EQUAL(log.read(records, 6), 6);
+	for (unsigned i = 0; i < 6; i++) {
+		const uint8_t *at = records + i * NatLog::RECORD_SIZE;
+		EQUAL((int)at[8], i % 2 ? (int)NatEvent::BLOCK_RELEASED
+					: (int)NatEvent::BLOCK_ALLOCATED);
+		CHECK(!memcmp(at + 10, host(1, i / 2 == 1).bytes, 16));
+	}
+}
+
 CASE("gives a client prefix the ports that follow from it (RFC 7422), and takes none from others")
 {
 	Blocks f(1000, 4);
