@@ -45,6 +45,8 @@ export interface Results {
   readonly unit: string
   readonly values: Readonly<Record<string, number[]>>
   readonly ratios: readonly Ratio[]
+  /** For programs, as it is. */
+  readonly table?: readonly object[]
   readonly notes?: readonly string[]
 }
 
