@@ -169,6 +169,8 @@ Napi::Value Dataplane::status(const Napi::CallbackInfo &info)
 	out.Set("adoption", translator_->table().adoption());
 	out.Set("sessions", static_cast<double>(stats.sessions));
 	out.Set("bindings", static_cast<double>(stats.bindings));
+	out.Set("halfOpen", static_cast<double>(stats.half_open));
+	out.Set("evicted", static_cast<double>(stats.evicted));
 	set_traffic(out, traffic.stateful);
 	Napi::Object siit = Napi::Object::New(env);
 	set_traffic(siit, traffic.stateless);

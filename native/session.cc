@@ -25,6 +25,8 @@ Verdict refuse(enum xlat_reason reason)
 	return out;
 }
 
+constexpr unsigned ROOM_TRIES = 4;
+
 /** Translated, but of no session (RFC 6146 section 3.5.2.2, CLOSED, any other packet). */
 Verdict pass(const Tuple6 &six, const Tuple4 &four)
 {
@@ -69,6 +71,17 @@ void count(SessionRecord &record, bool from_v6, const Facts &facts)
 {
 	(from_v6 ? record.packets_out : record.packets_in) += facts.packets;
 	(from_v6 ? record.bytes_out : record.bytes_in) += facts.bytes;
+}
+
+/**
+ * Whether the opener acknowledges what the other side said. A SYN-ACK makes a session ESTABLISHED
+ * (RFC 6146 section 3.5.2.2), but a server answers forged SYNs too.
+ */
+bool ends_handshake(const SessionRecord &record, bool from_v6, const Facts &facts)
+{
+	return from_v6 == (record.half_open == (uint8_t)Opener::CLIENT) &&
+	       !(facts.tcp_flags & (TCP_SYN | TCP_RST)) && record.state != State::V4_INIT &&
+	       record.state != State::V6_INIT && record.state != State::TRANS;
 }
 
 } // namespace
@@ -122,6 +135,8 @@ void SessionTable::Impl::advance(Shard &shard, uint32_t number, bool from_v6, co
 {
 	SessionRecord &record = session(number);
 	count(record, from_v6, facts);
+	if (XLAT_UNLIKELY(record.half_open) && ends_handshake(record, from_v6, facts))
+		open_whole(shard, number);
 	const Timeouts &timeouts = shard.policy->config.timeouts;
 	Time after = record.protocol == Protocol::UDP ? timeouts.udp : timeouts.icmp;
 	if (record.protocol == Protocol::TCP) {
@@ -136,8 +151,9 @@ void SessionTable::Impl::advance(Shard &shard, uint32_t number, bool from_v6, co
 	uint32_t expiry = deadline(now, after);
 	if (expiry == record.expiry)
 		return;
+	bool sooner = expiry < record.expiry;
 	record.expiry = expiry;
-	if (expiry < record.wheel_at) {
+	if (sooner) {
 		shard.wheel.unlink(file.sessions, number);
 		shard.wheel.link(file.sessions, number);
 	}
@@ -206,6 +222,8 @@ Verdict SessionTable::Impl::open64(Shard &shard, const Tuple6 &tuple, const Fact
 		log_quota(shard, why, tuple.client, now);
 		return refuse(why);
 	}
+	if (tcp)
+		open_half(shard, number, Opener::CLIENT);
 	count(session(number), true, facts);
 	Verdict out = verdict(number);
 	out.fresh = true;
@@ -223,7 +241,7 @@ unsigned SessionTable::Impl::borrower(const Shard &shard, Protocol protocol,
 	return other ? other - 1u : SHARDS;
 }
 
-Verdict SessionTable::Impl::inbound(const Tuple4 &tuple, const Facts &facts, Time now)
+Verdict SessionTable::Impl::inbound(const Tuple4 &tuple, const Facts &facts, Time now, bool instead)
 {
 	unsigned home = shard_of_port(tuple.pool_port), at = shard46(facts.protocol, tuple);
 	for (bool guessed = at != home, lent = false;;) {
@@ -240,7 +258,7 @@ Verdict SessionTable::Impl::inbound(const Tuple4 &tuple, const Facts &facts, Tim
 		}
 		uint32_t bound = find_outside(shard, facts.protocol, tuple.pool, tuple.pool_port);
 		if (bound)
-			return open46(shard, bound, tuple, facts, now);
+			return open46(shard, bound, tuple, facts, now, instead);
 		unsigned other = guessed ? home
 				 : lent	 ? SHARDS
 					 : borrower(shard, facts.protocol, tuple);
@@ -253,7 +271,7 @@ Verdict SessionTable::Impl::inbound(const Tuple4 &tuple, const Facts &facts, Tim
 }
 
 Verdict SessionTable::Impl::open46(Shard &shard, uint32_t bound, const Tuple4 &tuple,
-				   const Facts &facts, Time now)
+				   const Facts &facts, Time now, bool instead)
 {
 	const BindingRecord &b = binding(bound);
 	const SessionConfig &config = shard.policy->config;
@@ -266,8 +284,8 @@ Verdict SessionTable::Impl::open46(Shard &shard, uint32_t bound, const Tuple4 &t
 	if (tcp && !opens)
 		return pass(six, tuple);
 	/* Strangers may not take the last eighth of the table from the clients. */
-	if (live.load(std::memory_order_relaxed) >=
-	    file.sessions.capacity - file.sessions.capacity / 8)
+	if (!instead && live.load(std::memory_order_relaxed) >=
+				file.sessions.capacity - file.sessions.capacity / 8)
 		return refuse(XLAT_TABLE_FULL);
 	Admission admission(shard);
 	if (enum xlat_reason why = admission.ask(b.client, now, false, true)) {
@@ -283,6 +301,8 @@ Verdict SessionTable::Impl::open46(Shard &shard, uint32_t bound, const Tuple4 &t
 		open_session(shard, six, tuple, bound, facts.protocol, state, after, now, number);
 	if (why != XLAT_OK)
 		return refuse(why);
+	if (tcp)
+		open_half(shard, number, Opener::STRANGER);
 	count(session(number), false, facts);
 	Verdict out = verdict(number);
 	out.fresh = true;
@@ -342,12 +362,26 @@ Verdict SessionTable::Impl::bound46(const Shard &shard, Protocol protocol, const
 
 Verdict SessionTable::outbound(const Tuple6 &tuple, const Facts &facts, Time now)
 {
-	return impl_->outbound(tuple, facts, now);
+	Verdict out = impl_->outbound(tuple, facts, now);
+	/* Another thread may be quicker to take the room that was made. */
+	for (unsigned tries = 0; XLAT_UNLIKELY(out.reason) && tries < ROOM_TRIES; tries++) {
+		bool room = out.reason == XLAT_TABLE_FULL ? impl_->make_room(false) :
+			    out.reason == XLAT_NO_PORT && facts.protocol == Protocol::TCP ?
+							    impl_->free_port(tuple.client) :
+							    false;
+		if (!room)
+			break;
+		out = impl_->outbound(tuple, facts, now);
+	}
+	return out;
 }
 
 Verdict SessionTable::inbound(const Tuple4 &tuple, const Facts &facts, Time now)
 {
-	return impl_->inbound(tuple, facts, now);
+	Verdict out = impl_->inbound(tuple, facts, now, false);
+	if (XLAT_UNLIKELY(out.reason == XLAT_TABLE_FULL) && impl_->make_room(true))
+		out = impl_->inbound(tuple, facts, now, true);
+	return out;
 }
 
 Verdict SessionTable::error64(Protocol protocol, const Tuple6 &embedded, Time now)

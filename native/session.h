@@ -279,6 +279,8 @@ struct PoolUse {
 
 struct SessionStats {
 	uint64_t sessions, bindings, held_syns;
+	/** TCP sessions without an end of their handshake, and how many such gave way to others. */
+	uint64_t half_open, evicted;
 	std::vector<PoolUse> pools;
 };
 

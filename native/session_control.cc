@@ -151,6 +151,11 @@ bool SessionTable::Impl::adopt_session(uint32_t number, Time now)
 	record.expiry = std::min(record.expiry, deadline(now, longest(policy->config.timeouts)));
 	record.created = std::min(record.created, tick_of(now));
 	link_session(shard, number);
+	Opener opener = (Opener)record.half_open;
+	record.half_open = 0;
+	if (record.protocol == Protocol::TCP &&
+	    (opener == Opener::CLIENT || opener == Opener::STRANGER))
+		open_half(shard, number, opener);
 	return true;
 }
 

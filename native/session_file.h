@@ -24,22 +24,22 @@ struct alignas(64) SessionRecord {
 	uint32_t expiry;
 	Protocol protocol;
 	State state;
-	uint8_t spare[2];
+	/** Opener, while the handshake lasts. Not an enum: a damaged file may hold any byte. */
+	uint8_t half_open;
+	uint8_t spare;
 	/** Written last, cleared first: a digest of the identity, never 0. */
 	uint32_t commit;
 	/* second line */
 	uint64_t packets_out, bytes_out, packets_in, bytes_in;
 	uint32_t created, generation;
-	/**
-	 * Timer wheel; `next` also links free records. `wheel_at` is the tick at which the wheel
-	 * looks.
-	 */
-	uint32_t next, prev, wheel_at;
+	/** Timer wheel; `next` also links free records. */
+	uint32_t next, prev;
+	/** Neighbours among the half-open sessions. */
+	uint32_t older, newer;
 	/**
 	 * Ring of the sessions of one binding with one remote, under address-dependent filtering.
 	 */
 	uint32_t peer_next, peer_prev;
-	uint32_t spare2;
 
 	Tuple6 six() const { return { client, server, client_port, remote_port }; }
 	Tuple4 four() const { return { pool, remote, pool_port, remote_port }; }

@@ -87,7 +87,8 @@ Verdict SessionTable::foresee64(const Tuple6 &tuple, const Facts &facts, Time no
 			return refuse(XLAT_NO_PORT);
 		four.pool = address->address;
 	}
-	if (opens && impl_->live.load(std::memory_order_relaxed) >= impl_->file.sessions.capacity)
+	if (opens && impl_->live.load(std::memory_order_relaxed) >= impl_->file.sessions.capacity &&
+	    !impl_->half_open())
 		return refuse(XLAT_TABLE_FULL);
 	return pass(tuple, four, opens, !opens ? State::CLOSED : tcp ? State::V6_INIT :
 									State::ESTABLISHED);

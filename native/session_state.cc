@@ -19,13 +19,9 @@ void Wheel::link(const Records<SessionRecord> &records, uint32_t number)
 {
 	SessionRecord &record = records[number];
 	uint32_t at = std::max(record.expiry, cursor_);
-	if (at - cursor_ < FINE) {
-		record.wheel_at = at;
-		push(records, number, at % FINE);
-		return;
-	}
+	if (at - cursor_ < FINE)
+		return push(records, number, at % FINE);
 	uint32_t turn = std::min(at / FINE, cursor_ / FINE + COARSE - 1);
-	record.wheel_at = turn * FINE;
 	push(records, number, FINE + turn % COARSE);
 }
 
@@ -245,6 +241,8 @@ void SessionTable::Impl::end_session(Shard &shard, uint32_t number)
 	if (shard.peers_kept)
 		peer_unlink(shard, number);
 	shard.wheel.unlink(file.sessions, number);
+	if (record.half_open)
+		open_whole(shard, number);
 	BindingRecord &bound = binding(record.binding);
 	if (shard.use)
 		shard.use->session_ends(bound.use);

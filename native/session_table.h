@@ -151,6 +151,24 @@ private:
 	}
 };
 
+/** Who waits for the handshake of a TCP session to end. */
+enum class Opener : uint8_t { NONE, CLIENT, STRANGER };
+constexpr unsigned OPENERS = 2;
+
+/** Half-open sessions, the oldest first. */
+class AgeList {
+public:
+	void append(const Records<SessionRecord> &records, uint32_t number);
+	void unlink(const Records<SessionRecord> &records, uint32_t number);
+	uint32_t oldest() const { return oldest_; }
+	/** Without the lock, too. */
+	uint32_t size() const { return size_.load(std::memory_order_relaxed); }
+
+private:
+	uint32_t oldest_ = 0, newest_ = 0;
+	std::atomic<uint32_t> size_ = 0;
+};
+
 struct alignas(64) Shard {
 	mutable Lock lock;
 	unsigned number = 0;
@@ -166,6 +184,7 @@ struct alignas(64) Shard {
 	Index peers;
 	bool peers_kept = false;
 	Wheel wheel;
+	AgeList half_open[OPENERS];
 	uint64_t draws = 0;
 };
 
@@ -198,6 +217,8 @@ struct SessionTable::Impl {
 	/** Serialises configure() and stats(). */
 	mutable std::mutex control;
 	std::atomic<uint64_t> live = 0;
+	/** Half-open sessions that gave way. */
+	std::atomic<uint64_t> evicted = 0;
 	uint64_t adopted = 0;
 	/** While a configuration is replaced, if blocks are logged. */
 	std::set<LentBlock> lent;
@@ -211,10 +232,11 @@ struct SessionTable::Impl {
 
 	/* session.cc: the packet's way */
 	Verdict outbound(const Tuple6 &tuple, const Facts &facts, Time now);
-	Verdict inbound(const Tuple4 &tuple, const Facts &facts, Time now);
+	/** `instead`: a stranger's session has just made room for this one. */
+	Verdict inbound(const Tuple4 &tuple, const Facts &facts, Time now, bool instead);
 	Verdict open64(Shard &shard, const Tuple6 &tuple, const Facts &facts, Time now);
 	Verdict open46(Shard &shard, uint32_t bound, const Tuple4 &tuple, const Facts &facts,
-		       Time now);
+		       Time now, bool instead);
 	Verdict bound64(const Shard &shard, Protocol protocol, const Tuple6 &tuple) const;
 	Verdict bound46(const Shard &shard, Protocol protocol, const Tuple4 &tuple) const;
 	Verdict hold(const Policy &policy, const Tuple4 &tuple, const Facts &facts, Time now);
@@ -258,6 +280,16 @@ struct SessionTable::Impl {
 	{
 		return siphash13(secret().random, (uint64_t)shard.number << 56 | shard.draws++);
 	}
+
+	/* session_room.cc: room for newcomers, at the cost of half-open sessions */
+	void open_half(Shard &shard, uint32_t number, Opener opener);
+	void open_whole(Shard &shard, uint32_t number);
+	/** Ends one half-open session of any shard: no lock may be held. False when there is none. */
+	bool make_room(bool stranger);
+	/** Likewise, and its port is one that this client may have. */
+	bool free_port(const Ip6 &client);
+	template <typename Fits> bool evict(Opener opener, Fits fits);
+	uint64_t half_open() const;
 
 	/* session_port.cc: the address and port of a new binding */
 	enum xlat_reason open_binding(Shard &shard, Protocol protocol, const Tuple6 &six,

@@ -91,7 +91,8 @@ void SessionTable::bindings(const ViewFilter &filter,
 SessionStats SessionTable::stats() const
 {
 	std::lock_guard guard(impl_->control);
-	SessionStats out = { impl_->live.load(), 0, impl_->held.size(), {} };
+	SessionStats out = { impl_->live.load(), 0, impl_->held.size(),
+			     impl_->half_open(), impl_->evicted.load(), {} };
 	for (const Shard &shard : impl_->shards) {
 		std::lock_guard inner(shard.lock);
 		out.bindings += shard.inside.size();

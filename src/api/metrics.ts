@@ -117,6 +117,18 @@ export const METRICS: readonly Metric[] = [
   },
   { name: 'sixgate_nat64_bindings', type: 'gauge', help: 'Bindings (BIB entries).', samples: plane((s) => s.bindings) },
   {
+    name: 'sixgate_nat64_sessions_half_open',
+    type: 'gauge',
+    help: 'TCP sessions whose handshake did not end yet.',
+    samples: plane((s) => s.halfOpen),
+  },
+  {
+    name: 'sixgate_nat64_sessions_evicted_total',
+    type: 'counter',
+    help: 'Half-open sessions that gave way to new ones when there was no room.',
+    samples: plane((s) => s.evicted),
+  },
+  {
     name: 'sixgate_nat64_sessions_adopted',
     type: 'gauge',
     help: 'Sessions taken over at start.',

@@ -224,6 +224,8 @@ const PlaneSchema = Type.Object(
     adoption: Type.String({ description: 'Why none were taken over, when none were.' }),
     sessions: count('Sessions.'),
     bindings: count('Bindings (BIB entries).'),
+    halfOpen: count('TCP sessions whose handshake did not end yet.'),
+    evicted: count('Half-open sessions that gave way to new ones when there was no room.'),
     maxSessions: count('Capacity of the session table.'),
     ...moved,
     pools: Type.Array(

@@ -213,6 +213,9 @@ export interface DataplaneStatus extends Traffic {
   readonly adoption: string
   readonly sessions: number
   readonly bindings: number
+  /** TCP sessions whose handshake did not end yet, and how many such gave way to new ones when there was no room. */
+  readonly halfOpen: number
+  readonly evicted: number
   readonly maxSessions: number
   /** What went without a session, and was lost there. */
   readonly siit: Traffic

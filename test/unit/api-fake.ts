@@ -62,6 +62,8 @@ const PLANE: DataplaneStatus = {
   adoption: 'no file',
   sessions: 1,
   bindings: 1,
+  halfOpen: 1,
+  evicted: 8,
   maxSessions: 1_048_576,
   packets64: 4,
   bytes64: 400,

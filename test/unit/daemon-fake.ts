@@ -45,7 +45,7 @@ export class FakePlane implements Dataplane {
   status() {
     const { device, threads, maxSessions } = this.options
     const still = { packets64: 0, bytes64: 0, packets46: 0, bytes46: 0, dropped: 0 }
-    const none = { sessions: 0, bindings: 0, ...still, siit: still, mtus: [], pools: [] }
+    const none = { sessions: 0, bindings: 0, halfOpen: 0, evicted: 0, ...still, siit: still, mtus: [], pools: [] }
     return { device, datapath: 'tun', threads, adopted: 0, adoption: 'fake', maxSessions, ...none } as const
   }
 

@@ -26,6 +26,8 @@ struct Entry {
 	uint16_t remote_port;
 	State state;
 	Time expiry;
+	/** TCP, until who opened it acknowledges what came back. */
+	bool half = false, by6 = true;
 };
 
 using Transport = std::tuple<Protocol, unsigned, uint16_t>;
@@ -69,6 +71,15 @@ struct Twin : Fixture {
 			return e.protocol == protocol && e.pool == address && e.port == port;
 		});
 	}
+	bool none_free(Protocol protocol, const Entry *pair)
+	{
+		for (const Prefix4 &prefix : first_pool().addresses)
+			for (unsigned p = first_pool().first_port; p <= first_pool().last_port; p++)
+				if ((!pair || pair->pool == prefix.address) &&
+				    !taken(protocol, prefix.address, (uint16_t)p))
+					return false;
+		return true;
+	}
 	const Entry *bound(Protocol protocol, unsigned who, uint16_t port)
 	{
 		for (const Entry &e : sessions_)
@@ -77,9 +88,24 @@ struct Twin : Fixture {
 		return nullptr;
 	}
 
+	/** The connection that lost its port to a new one: the only one there, and half-open. */
+	void give_way(uint32_t address, uint16_t port)
+	{
+		size_t ended = std::erase_if(sessions_, [&](const Entry &e) {
+			bool here = e.protocol == Protocol::TCP && e.pool == address &&
+				    e.port == port;
+			CHECK(!here || (e.half && e.by6));
+			return here;
+		});
+		EQUAL(ended, 1);
+	}
+
 	/** RFC 6146 section 3.5.2.2 in words of its own. */
 	void follow(Entry &e, bool v6, uint8_t flags)
 	{
+		if (v6 == e.by6 && !(flags & (TCP_SYN | TCP_RST)) && e.state != State::V4_INIT &&
+		    e.state != State::V6_INIT && e.state != State::TRANS)
+			e.half = false;
 		if (e.protocol != Protocol::TCP) {
 			e.expiry = now + (e.protocol == Protocol::UDP ? UDP_TIME : ICMP_TIME);
 			return;
@@ -173,12 +199,7 @@ struct Twin : Fixture {
 				waiting.insert({ t.pool, t.pool_port });
 		if (v.reason == XLAT_NO_PORT) {
 			CHECK(!binding && waiting.empty());
-			for (const Prefix4 &prefix : first_pool().addresses)
-				for (unsigned p = first_pool().first_port;
-				     p <= first_pool().last_port; p++)
-					if (!pair || pair->pool == prefix.address)
-						CHECK(taken(f.protocol, prefix.address,
-							    (uint16_t)p));
+			CHECK(none_free(f.protocol, pair));
 			return;
 		}
 		EQUAL(v.reason, XLAT_OK);
@@ -187,6 +208,8 @@ struct Twin : Fixture {
 			EQUAL(v.four.pool, binding->pool);
 		} else {
 			CHECK(lends(v.four.pool, v.four.pool_port));
+			if (f.protocol == Protocol::TCP && none_free(f.protocol, pair))
+				give_way(v.four.pool, v.four.pool_port);
 			CHECK(!taken(f.protocol, v.four.pool, v.four.pool_port));
 			CHECK(!pair || pair->pool == v.four.pool);
 		}
@@ -205,7 +228,7 @@ struct Twin : Fixture {
 							: TRANSIT;
 		sessions_.push_back({ f.protocol, who, from, v.four.pool_port, v.four.pool, host,
 				      to, plain || joined ? State::ESTABLISHED : State::V6_INIT,
-				      now + time });
+				      now + time, !plain, true });
 	}
 
 	void send_in()
@@ -271,7 +294,9 @@ struct Twin : Fixture {
 				host,
 				from,
 				syn ? State::V4_INIT : State::ESTABLISHED,
-				now + time };
+				now + time,
+				syn,
+				false };
 		sessions_.push_back(fresh);
 	}
 
