@@ -26,7 +26,7 @@ export type Description =
 
 /** The configuration, and all that reads it, is loaded for `who` only. */
 export function run(args: string[], io: Io): Promise<number> | number {
-  if (args[0] === 'who') return import('./who.ts').then((who) => who.run(args.slice(1), io))
+  if (args[0] === 'who') return import('./address-who.ts').then(({ who }) => who(args.slice(1), io))
   return describeAll(args, io)
 }
 

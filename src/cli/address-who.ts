@@ -26,7 +26,7 @@ type Answer = Holder | { readonly input: string; readonly error: string; readonl
 
 const OPTIONS = { config: { type: 'string', short: 'c', default: '/etc/sixgate/sixgate.yaml' } } as const
 
-export function run(args: string[], io: Io): number {
+export function who(args: string[], io: Io): number {
   const { values, operands } = parse(args, OPTIONS, { min: 1, max: Number.POSITIVE_INFINITY })
   const { nat64 } = readConfig(readConfigFile(values.config), values.config).config
   const answers = operands.flatMap((input) => answer(input, nat64, values.config))
