@@ -54,8 +54,8 @@ XLAT_FN void xlat_put_header6(uint8_t *to, const struct xlat_header6 *h)
 	xlat_store32(to, xlat_be32(0x60000000u | (uint32_t)h->traffic_class << 20));
 	xlat_store32(to + XLAT_IP6_PAYLOAD,
 		     xlat_be32(h->payload_length << 16 | (uint32_t)h->next << 8 | h->hop_limit));
-	__builtin_memcpy(to + XLAT_IP6_SRC, h->src->b, 16);
-	__builtin_memcpy(to + XLAT_IP6_DST, h->dst->b, 16);
+	xlat_copy_ip6(to + XLAT_IP6_SRC, h->src->b);
+	xlat_copy_ip6(to + XLAT_IP6_DST, h->dst->b);
 }
 
 /* Offset in bytes. */

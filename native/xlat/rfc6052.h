@@ -8,24 +8,45 @@
 
 #include "types.h"
 
-/* Where byte i of the IPv4 address stands: after the prefix, over the u-octet. */
-XLAT_FN uint32_t xlat_embedded_byte(uint32_t length, uint32_t i)
-{
-	uint32_t at = length / 8 + i;
+/* The low 56 bits of the second half: what is behind the u-octet. */
+#define XLAT_BEHIND_U 0x00ffffffffffffffull
 
-	return length < 96 && at >= 8 ? at + 1 : at;
+XLAT_FN uint64_t xlat_swap64(uint64_t v)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return __builtin_bswap64(v);
+#else
+	return v;
+#endif
+}
+
+/* Half of an address, 0 or 1, in host order. */
+XLAT_FN uint64_t xlat_ip6_half(const struct xlat_ip6 *ip6, uint32_t which)
+{
+	uint64_t v;
+
+	__builtin_memcpy(&v, ip6->b + 8 * which, 8);
+	return xlat_swap64(v);
+}
+
+XLAT_FN void xlat_ip6_set_half(struct xlat_ip6 *ip6, uint32_t which, uint64_t half)
+{
+	uint64_t v = xlat_swap64(half);
+
+	__builtin_memcpy(ip6->b + 8 * which, &v, 8);
 }
 
 /*
  * The length is one of RFC 6052's; bits of the prefix after it are not looked at, the suffix is
- * zero.
+ * zero. Below 96 the IPv4 address is cut in two where the u-octet is: so many bits of it stand in
+ * the second half as the prefix is longer than 32.
  */
 XLAT_FN struct xlat_ip6 xlat_embed(const struct xlat_ip6 *prefix, uint32_t length,
 				   struct xlat_ip4 ip4)
 {
 	struct xlat_ip6 ip6 = { { 0 } };
-	uint32_t host = xlat_ip4_host(ip4);
-	uint32_t i;
+	uint64_t host = xlat_ip4_host(ip4);
+	uint32_t behind = (length - 32) & 63;
 
 	if (XLAT_LIKELY(length == 96)) {
 		__builtin_memcpy(ip6.b, prefix->b, 12);
@@ -33,11 +54,9 @@ XLAT_FN struct xlat_ip6 xlat_embed(const struct xlat_ip6 *prefix, uint32_t lengt
 		xlat_store32(ip6.b + 12, ip4.addr);
 		return ip6;
 	}
-	for (i = 0; i < 8; i++)
-		if (i < length / 8)
-			ip6.b[i] = prefix->b[i];
-	for (i = 0; i < 4; i++)
-		ip6.b[xlat_embedded_byte(length, i) & 15] = (uint8_t)(host >> (24 - 8 * i));
+	xlat_ip6_set_half(&ip6, 0,
+			  (xlat_ip6_half(prefix, 0) & ~(0xffffffffull >> behind)) | host >> behind);
+	xlat_ip6_set_half(&ip6, 1, host << ((56 - behind) & 63) & XLAT_BEHIND_U);
 	return ip6;
 }
 
@@ -47,8 +66,7 @@ XLAT_FN struct xlat_ip6 xlat_embed(const struct xlat_ip6 *prefix, uint32_t lengt
  */
 XLAT_FN bool xlat_extract(const struct xlat_ip6 *ip6, uint32_t length, struct xlat_ip4 *ip4)
 {
-	uint32_t host = 0;
-	uint32_t i;
+	uint32_t behind = (length - 32) & 63;
 
 	if (ip6->b[8])
 		return false;
@@ -56,9 +74,8 @@ XLAT_FN bool xlat_extract(const struct xlat_ip6 *ip6, uint32_t length, struct xl
 		ip4->addr = xlat_load32(ip6->b + 12);
 		return true;
 	}
-	for (i = 0; i < 4; i++)
-		host = host << 8 | ip6->b[xlat_embedded_byte(length, i) & 15];
-	*ip4 = xlat_ip4_of(host);
+	*ip4 = xlat_ip4_of((uint32_t)(xlat_ip6_half(ip6, 0) << behind |
+				      xlat_ip6_half(ip6, 1) >> ((56 - behind) & 63)));
 	return true;
 }
 

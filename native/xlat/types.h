@@ -38,7 +38,11 @@ struct xlat_ip4 {
 
 struct xlat_ip6 {
 	uint8_t b[16];
-};
+}
+#ifdef __bpf__
+__attribute__((aligned(8)))
+#endif
+;
 
 /* One direction of one flow. For ICMP echo both ports are the identifier. */
 struct xlat_tuple4 {
@@ -158,11 +162,22 @@ XLAT_FN struct xlat_ip4 xlat_load_ip4(const uint8_t *p)
 	return ip;
 }
 
+/* Copies 16 bytes; for BPF, which would do it by single bytes, in words. */
+XLAT_FN void xlat_copy_ip6(uint8_t *to, const uint8_t *from)
+{
+#ifdef __bpf__
+	((uint64_t *)(void *)to)[0] = ((const uint64_t *)(const void *)from)[0];
+	((uint64_t *)(void *)to)[1] = ((const uint64_t *)(const void *)from)[1];
+#else
+	__builtin_memcpy(to, from, 16);
+#endif
+}
+
 XLAT_FN struct xlat_ip6 xlat_load_ip6(const uint8_t *p)
 {
 	struct xlat_ip6 ip;
 
-	__builtin_memcpy(ip.b, p, 16);
+	xlat_copy_ip6(ip.b, p);
 	return ip;
 }
 
