@@ -10,6 +10,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { buildPrograms } from './bpf.mjs'
 
 const native = dirname(fileURLToPath(import.meta.url))
 const modules = join(native, '..', 'node_modules')
@@ -131,7 +132,7 @@ export async function build({ jobs = 2 } = {}) {
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  build().then(
+  Promise.all([build(), buildPrograms()]).then(
     () => process.exit(0),
     (error) => {
       process.stderr.write(`native build failed: ${error instanceof BuildError ? error.message : error.stack}\n`)

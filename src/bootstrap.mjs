@@ -18,7 +18,7 @@ const progress = process.stderr
 
 /** Debian packages by what needs them; `a|b` is the first that the release has. */
 const PACKAGES = {
-  build: ['g++'],
+  build: ['g++', 'clang-14|clang', 'libbpf-dev'],
   run: ['iproute2', 'nftables'],
   /** Daemons that the gateway supervises where the configuration asks for them. */
   services: ['radvd>=2.20', 'udhcpc'],
