@@ -23,6 +23,10 @@ const BENCHES: Record<string, { readonly summary: string; readonly load: () => P
     summary: 'as tun-udp, with stateless translation',
     load: async () => ({ run: async (args) => (await import('./tun-udp.ts')).measure(args, true) }),
   },
+  fastpath: {
+    summary: 'the kernel fast path: XDP frames a second, nanoseconds, one TCP stream through TC',
+    load: () => import('./fastpath.ts'),
+  },
   sessions: {
     summary: 'a million sessions: bytes each, and what a packet costs against a thousand',
     load: () => import('./sessions.ts'),
