@@ -23,6 +23,11 @@
 
 struct gateway gateway SEC(".data.gateway");
 
+GW_FN const struct gateway_config *gw_config(void)
+{
+	return &gateway.config[GW_READ_ONCE(gateway.active) & 1];
+}
+
 struct flow_table {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -61,6 +66,36 @@ struct {
 	__type(key, struct gateway_vlan);
 	__type(value, uint32_t);
 } vlan_ids SEC(".maps");
+
+struct siit6_trie {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, SIIT_ENTRIES);
+	__type(key, struct siit6_key);
+	__type(value, struct siit6_value);
+} siit6_0 SEC(".maps"), siit6_1 SEC(".maps");
+
+struct siit4_trie {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, SIIT_ENTRIES);
+	__type(key, struct siit4_key);
+	__type(value, struct siit4_value);
+} siit4_0 SEC(".maps"), siit4_1 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 2);
+	__type(key, uint32_t);
+	__array(values, struct siit6_trie);
+} siit6 SEC(".maps") = { .values = { &siit6_0, &siit6_1 } };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 2);
+	__type(key, uint32_t);
+	__array(values, struct siit4_trie);
+} siit4 SEC(".maps") = { .values = { &siit4_0, &siit4_1 } };
 
 #define GW_COUNTERS(name, count)                                                                   \
 	struct {                                                                                   \

@@ -102,42 +102,37 @@ GW_FN void gw_keep_hop(const struct gw_found *found, uint32_t generation, const 
 	}
 }
 
+/* A packet's addresses and ports in both families, and the one it leaves by. */
+struct gw_ends {
+	struct xlat_tuple6 six;
+	struct xlat_tuple4 four;
+	uint8_t family, protocol;
+};
+
 /*
  * Asks the kernel. Answers 0 unless a frame can be sent right away: no route, a route that rejects,
  * the host's own address, forwarding turned off, or no neighbour yet.
  */
-GW_CALL int gw_lookup_hop(void *ctx, const struct gw_found *found, uint32_t ifindex,
-			  uint32_t family, struct gw_hop *hop)
+GW_FN int gw_ask(void *ctx, const struct gw_ends *ends, uint32_t ifindex, struct gw_hop *hop)
 {
-	struct flow *flow = found->flow;
-	uint32_t generation = GW_READ_ONCE(gateway.route_generation);
 	struct bpf_fib_lookup fib = { 0 };
 
 	fib.ifindex = ifindex;
-	fib.l4_protocol = flow->protocol;
+	fib.l4_protocol = ends->protocol;
 	/* Not 0, so that the answer holds the route's MTU. */
 	fib.tot_len = 1;
-	if (family == 4) {
+	if (ends->family == 4) {
 		fib.family = GW_AF_INET;
-		fib.ipv4_src = flow->pool.raw;
-		fib.ipv4_dst = flow->remote.raw;
-		fib.sport = flow->pool_port.raw;
-		fib.dport = flow->remote_port.raw;
+		fib.ipv4_src = ends->four.src.addr.raw;
+		fib.ipv4_dst = ends->four.dst.addr.raw;
+		fib.sport = ends->four.src_port.raw;
+		fib.dport = ends->four.dst_port.raw;
 	} else {
-		const struct gateway_config *config =
-			&gateway.config[GW_READ_ONCE(gateway.active) & 1];
-		const struct gateway_prefix *prefix =
-			&config->prefix[flow->prefix & (GATEWAY_PREFIXES - 1)];
-		struct xlat_ip4 remote = { flow->remote };
-		struct xlat_ip6 base, server;
-
-		__builtin_memcpy(base.b, prefix->base, 16);
-		server = xlat_embed(&base, prefix->length, remote);
 		fib.family = GW_AF_INET6;
-		__builtin_memcpy(fib.ipv6_src, server.b, 16);
-		__builtin_memcpy(fib.ipv6_dst, flow->client, 16);
-		fib.sport = flow->remote_port.raw;
-		fib.dport = flow->client_port.raw;
+		__builtin_memcpy(fib.ipv6_src, ends->six.src.b, 16);
+		__builtin_memcpy(fib.ipv6_dst, ends->six.dst.b, 16);
+		fib.sport = ends->six.src_port.raw;
+		fib.dport = ends->six.dst_port.raw;
 	}
 	if (bpf_fib_lookup(ctx, &fib, sizeof(fib), 0) != BPF_FIB_LKUP_RET_SUCCESS)
 		return 0;
@@ -147,6 +142,49 @@ GW_CALL int gw_lookup_hop(void *ctx, const struct gw_found *found, uint32_t ifin
 	__builtin_memcpy((uint8_t *)&hop->macs0 + 6, fib.smac, 2);
 	__builtin_memcpy(&hop->macs1, fib.smac + 2, 4);
 	gw_find_port(fib.ifindex, hop);
+	return 1;
+}
+
+/* As a function of its own: the stack of a program is small. */
+GW_CALL int gw_ask_once(void *ctx, const struct gw_ends *ends, uint32_t ifindex, struct gw_hop *hop)
+{
+	return gw_ask(ctx, ends, ifindex, hop);
+}
+
+/* Where a flow leaves to, from its pool address or from its server. */
+GW_FN void gw_ends_of(const struct flow *flow, struct gw_ends *ends)
+{
+	const struct gateway_config *config = gw_config();
+	const struct gateway_prefix *prefix =
+		&config->prefix[flow->prefix & (GATEWAY_PREFIXES - 1)];
+	struct xlat_ip4 remote = { flow->remote };
+	struct xlat_ip6 base;
+
+	ends->protocol = flow->protocol;
+	if (ends->family == 4) {
+		ends->four.src.addr = flow->pool;
+		ends->four.dst.addr = flow->remote;
+		ends->four.src_port = flow->pool_port;
+		ends->four.dst_port = flow->remote_port;
+		return;
+	}
+	base = xlat_load_ip6(prefix->base);
+	ends->six.src = xlat_embed(&base, prefix->length, remote);
+	ends->six.dst = xlat_load_ip6(flow->client);
+	ends->six.src_port = flow->remote_port;
+	ends->six.dst_port = flow->client_port;
+}
+
+/* Asks, and keeps the answer with the flow. */
+GW_CALL int gw_lookup_hop(void *ctx, const struct gw_found *found, uint32_t ifindex,
+			  uint32_t family, struct gw_hop *hop)
+{
+	uint32_t generation = GW_READ_ONCE(gateway.route_generation);
+	struct gw_ends ends = { .family = (uint8_t)family };
+
+	gw_ends_of(found->flow, &ends);
+	if (!gw_ask(ctx, &ends, ifindex, hop))
+		return 0;
 	gw_keep_hop(found, generation, hop);
 	return 1;
 }

@@ -68,7 +68,7 @@ GW_FN enum gw_pass gw_parse_upper(const struct gw_packet *packet, struct xlat_vi
 	if (protocol == XLAT_PROTO_TCP) {
 		if ((const void *)(l4 + XLAT_TCP_LEN) > packet->end || xlat_parse_tcp(l4, have, v))
 			return GW_PASS_MALFORMED;
-		return v->tcp_flags & GW_TCP_SLOW ? GW_PASS_TCP_FLAGS : GW_OK;
+		return GW_OK;
 	}
 	if (protocol == XLAT_PROTO_UDP) {
 		/* Its inner packet's offloads would be changed instead of its own. */
@@ -81,6 +81,22 @@ GW_FN enum gw_pass gw_parse_upper(const struct gw_packet *packet, struct xlat_vi
 	if (v->kind != XLAT_KIND_ECHO_REQUEST && v->kind != XLAT_KIND_ECHO_REPLY)
 		return GW_PASS_PROTOCOL;
 	return GW_OK;
+}
+
+/* What opens or closes a connection changes the session's state. */
+GW_FN enum gw_pass gw_check_flags(const struct xlat_view *v, uint8_t protocol)
+{
+	if (protocol != XLAT_PROTO_TCP || XLAT_LIKELY(!(v->tcp_flags & GW_TCP_SLOW)))
+		return GW_OK;
+	return GW_PASS_TCP_FLAGS;
+}
+
+/* Without a session only a SYN matters, where its segment size is to be lowered. */
+GW_FN bool gw_clamps(const struct gateway_config *config, const struct xlat_view *v,
+		     uint8_t protocol)
+{
+	return protocol == XLAT_PROTO_TCP && v->tcp_flags & XLAT_TCP_SYN &&
+	       config->flags & GATEWAY_CLAMP_MSS;
 }
 
 #endif

@@ -7,6 +7,7 @@
 #include "flow.h"
 #include "nexthop.h"
 #include "parse.h"
+#include "siit.h"
 
 /* What is to be done with a packet; `to` is what its addresses and ports become. */
 struct gw_plan64 {
@@ -31,11 +32,6 @@ struct gw_plan {
 	uint32_t segment;	  /* the largest packet that leaves */
 	uint32_t segments, bytes; /* as the wire has them */
 };
-
-GW_FN const struct gateway_config *gw_config(void)
-{
-	return &gateway.config[GW_READ_ONCE(gateway.active) & 1];
-}
 
 /* Packets of a super-packet, and their bytes with a header each; and the size they leave with. */
 GW_FN void gw_measure(const struct gw_packet *packet, uint32_t new_header, struct gw_plan *plan)
@@ -69,6 +65,80 @@ GW_FN struct be16 gw_ip4_id(const struct flow *flow)
 	return xlat_be16(flow->packets + flow->client_port.raw);
 }
 
+/* RFC 7915 4: with DF clear a packet larger than every IPv6 link must carry leaves as fragments. */
+GW_FN bool gw_fits46(const struct gateway_config *config, const struct gw_plan *plan)
+{
+	uint32_t lowest = config->lowest_ipv6_mtu;
+
+	return plan->segment <= plan->hop.mtu &&
+	       (plan->view.df || plan->segment <= XLAT_IP6_MIN_MTU || plan->segment <= lowest);
+}
+
+/* Ports stay; of an echo both are the identifier. */
+GW_FN void gw_ends_ports(const struct xlat_view *v, struct gw_ends *ends)
+{
+	ends->six.src_port = ends->four.src_port = v->src_port;
+	ends->six.dst_port = ends->four.dst_port = v->dst_port;
+}
+
+/* Without a flow, where both addresses translate by themselves. */
+GW_FN enum gw_pass gw_plan_siit64(void *ctx, const struct gw_packet *packet,
+				  const struct gateway_config *config, uint8_t protocol,
+				  struct gw_plan *plan)
+{
+	struct gw_ends ends = { .family = 4, .protocol = protocol };
+	struct gw_hop hop = { 0 };
+
+	if (gw_clamps(config, &plan->view, protocol))
+		return GW_PASS_TCP_FLAGS;
+	ends.six.src = xlat_load_ip6(packet->ip + XLAT_IP6_SRC);
+	ends.six.dst = xlat_load_ip6(packet->ip + XLAT_IP6_DST);
+	gw_ends_ports(&plan->view, &ends);
+	if (!gw_siit64(config == &gateway.config[1], &ends))
+		return GW_PASS_NO_FLOW;
+	if (!gw_ask_once(ctx, &ends, packet->ifindex, &hop))
+		return GW_PASS_NO_NEXTHOP;
+	plan->hop = hop;
+	gw_measure(packet, XLAT_IP4_LEN, plan);
+	if (XLAT_UNLIKELY(plan->segment > plan->hop.mtu))
+		return GW_PASS_TOO_BIG;
+	plan->found.flow = NULL;
+	plan->four.to = ends.four;
+	plan->four.to.delta = xlat_delta64(&ends.six, &ends.four);
+	plan->four.id = xlat_be16(bpf_get_prandom_u32());
+	gw_params(config, plan);
+	xlat_plain64(packet->ip, &plan->view, &plan->four.to, &plan->plain);
+	return GW_OK;
+}
+
+GW_FN enum gw_pass gw_plan_siit46(void *ctx, const struct gw_packet *packet,
+				  const struct gateway_config *config, uint8_t protocol,
+				  struct gw_plan *plan)
+{
+	struct gw_ends ends = { .family = 6, .protocol = protocol };
+	struct gw_hop hop = { 0 };
+
+	if (gw_clamps(config, &plan->view, protocol))
+		return GW_PASS_TCP_FLAGS;
+	ends.four.src = xlat_load_ip4(packet->ip + XLAT_IP4_SRC);
+	ends.four.dst = xlat_load_ip4(packet->ip + XLAT_IP4_DST);
+	gw_ends_ports(&plan->view, &ends);
+	if (!gw_siit46(config == &gateway.config[1], &ends))
+		return GW_PASS_NO_FLOW;
+	if (!gw_ask_once(ctx, &ends, packet->ifindex, &hop))
+		return GW_PASS_NO_NEXTHOP;
+	plan->hop = hop;
+	gw_measure(packet, XLAT_IP6_LEN, plan);
+	if (XLAT_UNLIKELY(!gw_fits46(config, plan)))
+		return GW_PASS_TOO_BIG;
+	plan->found.flow = NULL;
+	plan->six.to = ends.six;
+	plan->six.to.delta = xlat_delta46(&ends.four, &ends.six);
+	gw_params(config, plan);
+	xlat_plain46(packet->ip, &plan->view, &plan->six.to, &plan->plain);
+	return GW_OK;
+}
+
 GW_FN enum gw_pass gw_plan64(void *ctx, const struct gw_packet *packet, uint8_t protocol,
 			     struct gw_plan *plan)
 {
@@ -78,8 +148,13 @@ GW_FN enum gw_pass gw_plan64(void *ctx, const struct gw_packet *packet, uint8_t 
 	enum gw_pass why;
 
 	why = gw_parse_upper(packet, &plan->view, protocol);
+	if (XLAT_UNLIKELY(why))
+		return why;
+	why = gw_find64(config, packet->ip, &plan->view, &plan->found);
+	if (XLAT_UNLIKELY(why) && config->flags & GATEWAY_SIIT)
+		return gw_plan_siit64(ctx, packet, config, protocol, plan);
 	if (!why)
-		why = gw_find64(config, packet->ip, &plan->view, &plan->found);
+		why = gw_check_flags(&plan->view, protocol);
 	if (!why)
 		why = gw_route(ctx, &plan->found, packet->ifindex, 4, &plan->hop);
 	if (XLAT_UNLIKELY(why))
@@ -102,15 +177,6 @@ GW_FN enum gw_pass gw_plan64(void *ctx, const struct gw_packet *packet, uint8_t 
 	return GW_OK;
 }
 
-/* RFC 7915 4: with DF clear a packet larger than every IPv6 link must carry leaves as fragments. */
-GW_FN bool gw_fits46(const struct gateway_config *config, const struct gw_plan *plan)
-{
-	uint32_t lowest = config->lowest_ipv6_mtu;
-
-	return plan->segment <= plan->hop.mtu &&
-	       (plan->view.df || plan->segment <= XLAT_IP6_MIN_MTU || plan->segment <= lowest);
-}
-
 GW_FN enum gw_pass gw_plan46(void *ctx, const struct gw_packet *packet, uint8_t protocol,
 			     struct gw_plan *plan)
 {
@@ -123,8 +189,13 @@ GW_FN enum gw_pass gw_plan46(void *ctx, const struct gw_packet *packet, uint8_t 
 	enum gw_pass why;
 
 	why = gw_parse_upper(packet, &plan->view, protocol);
+	if (XLAT_UNLIKELY(why))
+		return why;
+	why = gw_find46(config, packet->ip, &plan->view, &plan->found);
+	if (XLAT_UNLIKELY(why) && config->flags & GATEWAY_SIIT)
+		return gw_plan_siit46(ctx, packet, config, protocol, plan);
 	if (!why)
-		why = gw_find46(config, packet->ip, &plan->view, &plan->found);
+		why = gw_check_flags(&plan->view, protocol);
 	if (!why)
 		why = gw_route(ctx, &plan->found, packet->ifindex, 6, &plan->hop);
 	if (XLAT_UNLIKELY(why))
@@ -154,6 +225,10 @@ GW_FN void gw_account(const struct gw_plan *plan, enum gw_direction direction)
 {
 	struct flow *flow = plan->found.flow;
 
+	if (XLAT_UNLIKELY(!flow)) {
+		gw_count(&translated, direction + GW_SIIT_64, plan->segments, plan->bytes);
+		return;
+	}
 	flow->last_seen = flow_clock(bpf_ktime_get_coarse_ns());
 	flow->packets += plan->segments;
 	flow->bytes += plan->bytes;

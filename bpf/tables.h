@@ -72,7 +72,8 @@
 enum gw_pass { GW_OK = 0, GW_PASSES(GW_PASS_ENUM) GW_PASS_COUNT };
 #undef GW_PASS_ENUM
 
-enum gw_direction { GW_64, GW_46, GW_DIRECTIONS };
+/* Of flows, and without state. */
+enum gw_direction { GW_64, GW_46, GW_SIIT_64, GW_SIIT_46, GW_DIRECTIONS };
 
 struct gw_count {
 	uint64_t packets, bytes;
@@ -184,8 +185,9 @@ GW_ASSERT(sizeof(struct gateway_prefix) == 40);
 enum gateway_flag {
 	GATEWAY_ON = 1, /* without it every packet passes */
 	GATEWAY_COPY_TRAFFIC_CLASS = 2,
-	GATEWAY_EAM = 4,	 /* siit6 and siit4 hold mappings */
+	GATEWAY_SIIT = 4,	 /* siit6 and siit4 are filled */
 	GATEWAY_SIIT_PREFIX = 8, /* `siit` is valid */
+	GATEWAY_CLAMP_MSS = 16,	 /* SYNs are the translator's without a session, too */
 };
 
 struct gateway_config {
@@ -228,14 +230,30 @@ struct gateway {
 GW_ASSERT(offsetof(struct gateway, seed) == 32 && offsetof(struct gateway, config) == 64);
 GW_ASSERT(sizeof(struct gateway) == 1376);
 
-/* Explicit address mappings (RFC 7757), longest prefix first. */
+/*
+ * Addresses without state (RFC 7915, RFC 7757), by the longest prefix. The maps hold a trie for
+ * each copy of the configuration, so that both change at once.
+ *
+ * A packet is translated where both its addresses have one in the other family. siit6 holds the
+ * mappings and, as SIIT_PREFIX, the RFC 6052 prefix; siit4 holds the mappings, and what it does not
+ * hold is under config.siit where there is one. SIIT_BARRIER is for addresses that are not to be
+ * translated, or whose packets are for the translator: in siit6 all that xlat_is_illegal6() names,
+ * in siit4 what xlat_is_illegal4() names, the pools of NAT64, the host's own addresses and
+ * broadcast addresses, and the non-global ones where an RFC 6052 prefix is the well-known one and
+ * they are not allowed. A mapping inside a barrier, or a barrier inside a mapping, is what is
+ * longer.
+ */
+#define SIIT_ENTRIES 65536
+
+enum siit_kind { SIIT_MAPPING, SIIT_PREFIX, SIIT_BARRIER };
+
 struct siit6_key {
 	uint32_t length;
 	uint8_t address[16];
 };
 struct siit6_value {
 	struct be32 ipv4;
-	uint8_t length6, length4, reserved[2];
+	uint8_t length6, length4, kind, reserved;
 };
 struct siit4_key {
 	uint32_t length;
@@ -243,7 +261,7 @@ struct siit4_key {
 };
 struct siit4_value {
 	uint8_t ipv6[16];
-	uint8_t length6, length4, reserved[2];
+	uint8_t length6, length4, kind, reserved;
 };
 GW_ASSERT(sizeof(struct siit6_key) == 20 && sizeof(struct siit6_value) == 8);
 GW_ASSERT(sizeof(struct siit4_key) == 8 && sizeof(struct siit4_value) == 20);

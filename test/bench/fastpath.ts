@@ -61,7 +61,7 @@ class Arena {
 const slots = (flows: number) => 2 ** Math.ceil(Math.log2(Math.max(1024, flows) * 4))
 
 async function frames(object: string, bench: string, flows: number, bytes: number, tell: (text: string) => void) {
-  const arena = new Arena(await compile('test/bench/fastpath.cc', 'bench-fastpath'), [
+  const arena = new Arena(await compile('bench-fastpath', 'test/bench/fastpath.cc'), [
     object,
     bench,
     String(slots(flows)),
@@ -82,7 +82,7 @@ async function frames(object: string, bench: string, flows: number, bytes: numbe
 }
 
 async function nanoseconds(object: string, bench: string, flows: number, tell: (text: string) => void): Promise<Row> {
-  const arena = new Arena(await compile('test/bench/fastpath.cc', 'bench-fastpath'), [
+  const arena = new Arena(await compile('bench-fastpath', 'test/bench/fastpath.cc'), [
     object,
     bench,
     String(slots(flows)),
@@ -134,7 +134,7 @@ async function openTcp(object: string): Promise<{ topology: Topology; client: Na
   // the fast path only uses neighbours that are known
   await fast.run('ping', ['-c', '1', '2001:db8:10::10'])
   await fast.run('ping', ['-c', '1', '192.0.2.80'])
-  const helper = fast.spawn(await compile('test/bench/fastpath-tc.cc', 'bench-fastpath-tc'), [
+  const helper = fast.spawn(await compile('bench-fastpath-tc', 'test/bench/fastpath-tc.cc'), [
     ...[object, 'a0', 'b0', '2001:db8:10::10', '192.0.2.80', '198.51.100.64', '40000', '1000', '5201'],
   ])
   await helper.waitFor(/ready/)

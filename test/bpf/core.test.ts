@@ -16,7 +16,7 @@ const COUNT = Number(process.env['COUNT'] ?? 100_000)
 const BATCH = 20_000
 
 const object = await buildPrograms()
-const program = await compile('test/bpf/run.cc', 'bpf-run')
+const program = await compile('bpf-run', 'test/bpf/run.cc')
 const reason = refusal(program, object)
 const vectors = readVectors().filter(({ command }) => /^(?:46|64) /.test(command) && command.includes(' in='))
 const outcomes = reason

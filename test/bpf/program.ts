@@ -10,22 +10,22 @@ const run = promisify(execFile)
 const root = join(import.meta.dirname, '../..')
 const FLAGS = ['-std=c++20', '-O2', '-g', '-Wall', '-Wextra', '-I.', '-Itest', '-Inative']
 
-const headers = ['bpf', 'native/xlat', 'test/bpf'].flatMap((directory) =>
+const headers = ['bpf', 'native', 'native/xlat', 'test/bpf'].flatMap((directory) =>
   readdirSync(join(root, directory))
     .filter((name) => name.endsWith('.h'))
     .sort()
     .map((name) => join(directory, name)),
 )
 
-/** The program built from SOURCE, named by the hash of all that went into it. */
-export async function compile(source: string, name: string): Promise<string> {
+/** The program built from the sources, named by the hash of all that went into it. */
+export async function compile(name: string, ...sources: string[]): Promise<string> {
   const hash = createHash('sha256').update(FLAGS.join(' '))
-  for (const file of [source, ...headers]) hash.update(readFileSync(join(root, file)))
+  for (const file of [...sources, ...headers]) hash.update(readFileSync(join(root, file)))
   const out = join(root, 'native/build', `${name}-${hash.digest('hex').slice(0, 16)}`)
   if (existsSync(out)) return out
   mkdirSync(join(root, 'native/build'), { recursive: true })
   const scratch = `${out}.${process.pid}`
-  await run('g++', [...FLAGS, source, '-o', scratch, '-lbpf'], { cwd: root })
+  await run('g++', [...FLAGS, ...sources, '-o', scratch, '-lbpf'], { cwd: root })
   renameSync(scratch, out)
   return out
 }

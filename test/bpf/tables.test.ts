@@ -5,8 +5,8 @@ import { buildPrograms } from '../../native/bpf.mjs'
 import { answers, compile, refusal } from './program.ts'
 
 const object = await buildPrograms()
-const reason = refusal(await compile('test/bpf/run.cc', 'bpf-run'), object)
-const program = await compile('test/bpf/tables.cc', 'bpf-tables')
+const reason = refusal(await compile('bpf-run', 'test/bpf/run.cc'), object)
+const program = await compile('bpf-tables', 'test/bpf/tables.cc')
 const stories = reason ? [`ok does what its tables say (${reason})`] : answers(program, [object], [])
 
 describe.skipIf(reason)('the fast path', () => {
