@@ -65,6 +65,15 @@ GW_FN struct be16 gw_ip4_id(const struct flow *flow)
 	return xlat_be16(flow->packets + flow->client_port.raw);
 }
 
+/*
+ * The policy chain comes before translation, of flows and without state, in both directions: a node
+ * that the programs can judge belongs here.
+ */
+GW_FN enum gw_pass gw_policy(const struct gateway_config *config)
+{
+	return XLAT_LIKELY(!config->policy) ? GW_OK : GW_PASS_POLICY;
+}
+
 /* RFC 7915 4: with DF clear a packet larger than every IPv6 link must carry leaves as fragments. */
 GW_FN bool gw_fits46(const struct gateway_config *config, const struct gw_plan *plan)
 {
@@ -148,6 +157,8 @@ GW_FN enum gw_pass gw_plan64(void *ctx, const struct gw_packet *packet, uint8_t 
 	enum gw_pass why;
 
 	why = gw_parse_upper(packet, &plan->view, protocol);
+	if (!why)
+		why = gw_policy(config);
 	if (XLAT_UNLIKELY(why))
 		return why;
 	why = gw_find64(config, packet->ip, &plan->view, &plan->found);
@@ -189,6 +200,8 @@ GW_FN enum gw_pass gw_plan46(void *ctx, const struct gw_packet *packet, uint8_t 
 	enum gw_pass why;
 
 	why = gw_parse_upper(packet, &plan->view, protocol);
+	if (!why)
+		why = gw_policy(config);
 	if (XLAT_UNLIKELY(why))
 		return why;
 	why = gw_find46(config, packet->ip, &plan->view, &plan->found);

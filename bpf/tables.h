@@ -65,7 +65,8 @@
 	GW_PASS(NO_NEXTHOP, "the kernel knows no neighbour to forward it to") \
 	GW_PASS(NO_REDIRECT, "the next hop's interface does not take redirected frames") \
 	GW_PASS(MULTI_BUFFER, "its frame lies in several buffers") \
-	GW_PASS(HEADROOM, "no room in front of the frame, or no memory")
+	GW_PASS(HEADROOM, "no room in front of the frame, or no memory") \
+	GW_PASS(POLICY, "the policy chain is the translator's to judge")
 /* clang-format on */
 
 #define GW_PASS_ENUM(name, sentence) GW_PASS_##name,
@@ -197,7 +198,8 @@ struct gateway_config {
 	uint32_t prefixes;
 	struct gateway_prefix prefix[GATEWAY_PREFIXES];
 	struct gateway_prefix siit;
-	uint32_t reserved[6];
+	uint32_t policy; /* nodes of the policy chain: with any, packets pass to be judged */
+	uint32_t reserved[5];
 };
 GW_ASSERT(sizeof(struct gateway_config) == 400);
 

@@ -231,6 +231,15 @@ const Story STORIES[] = {
 		 expect(fastpath.run_xdp(frame).verdict == XDP_PASS, "XDP");
 		 expect(fastpath.run_tc(frame).verdict == TC_PASS, "TC");
 	 }},
+	{"leaves packets to the translator while there is a policy chain",
+	 [] {
+		 install64(), install46();
+		 gateway_config config = usual();
+		 config.policy = 1;
+		 fastpath.configure(config);
+		 stays(frame6(), GW_PASS_POLICY, "IPv6");
+		 stays(frame4(), GW_PASS_POLICY, "IPv4");
+	 }},
 	{"counts packets and bytes of the flow, of all flows, and when it was seen",
 	 [] {
 		 flow *slot = install64();
