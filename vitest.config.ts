@@ -11,7 +11,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/net/**', 'test/bench/**'],
+          exclude: ['test/net/**', 'test/vm/**', 'test/bench/**'],
           pool,
           maxWorkers: 2,
           testTimeout: 60_000,
@@ -22,7 +22,7 @@ export default defineConfig({
       {
         test: {
           name: 'net',
-          include: ['test/net/**/*.test.ts'],
+          include: ['test/net/**/*.test.ts', 'test/vm/**/*.test.ts'],
           pool,
           maxWorkers: 1,
           fileParallelism: false,

@@ -26,6 +26,8 @@ const PACKAGES = {
     ...['bind9-dnsutils', 'curl', 'ethtool', 'git', 'iperf3', 'iputils-ping'],
     ...['libbpf-dev', 'procps', 'python3-scapy', 'tcpdump', 'traceroute', 'tshark', 'udhcpd'],
   ],
+  /** The virtual machine, whose own packages mmdebstrap fetches. */
+  vm: ['e2fsprogs', 'mmdebstrap', 'qemu-system-x86'],
   /** libFuzzer and the sanitizers; clang also compiles the core for BPF in the tests. */
   fuzz: ['clang-14|clang', 'libclang-rt-14-dev|libclang-rt-dev'],
   bench: ['dnsperf', 'ethtool', 'iperf3', 'iputils-ping', 'procps', 'tayga', 'unbound'],
@@ -33,8 +35,8 @@ const PACKAGES = {
 
 const PURPOSES = {
   lab: { needs: ['build', 'run'], script: ['src/main.ts', 'lab'] },
-  test: { needs: ['build', 'run', 'services', 'test', 'fuzz'], script: ['test/run.ts'] },
-  bench: { needs: ['build', 'run', 'bench'], script: ['test/bench/run.ts'] },
+  test: { needs: ['build', 'run', 'services', 'test', 'fuzz', 'vm'], script: ['test/run.ts'] },
+  bench: { needs: ['build', 'run', 'bench', 'vm'], script: ['test/bench/run.ts'] },
   fuzz: { needs: ['build', 'fuzz'], script: ['test/fuzz/run.ts'] },
   cli: { needs: [], script: ['src/main.ts'] },
   generate: { needs: [], script: ['src/config/generate.ts'] },

@@ -10,13 +10,14 @@ import { run, until } from '../lab/process.ts'
 const probed = new Map<string, string | undefined>()
 
 /** Why the machine cannot have it, or undefined. */
-function lacks(need: string): string | undefined {
+export function lacks(need: string): string | undefined {
   if (!probed.has(need)) probed.set(need, probe(need))
   return probed.get(need)
 }
 
 function probe(need: string): string | undefined {
   if (need === 'root') return process.getuid?.() === 0 ? undefined : 'not root'
+  if (need === 'x86_64') return process.arch === 'x64' ? undefined : 'the machine boots an x86 kernel'
   if (need === 'tun') {
     try {
       closeSync(openSync('/dev/net/tun', 'r+'))
