@@ -136,6 +136,8 @@ GW_FN int gw_ask(void *ctx, const struct gw_ends *ends, uint32_t ifindex, struct
 	}
 	if (bpf_fib_lookup(ctx, &fib, sizeof(fib), 0) != BPF_FIB_LKUP_RET_SUCCESS)
 		return 0;
+	if (fib.ifindex == gateway.device)
+		return 0;
 	hop->ifindex = fib.ifindex;
 	hop->mtu = fib.mtu_result;
 	__builtin_memcpy(&hop->macs0, fib.dmac, 6);

@@ -74,12 +74,21 @@ GW_FN enum gw_pass gw_policy(const struct gateway_config *config)
 	return XLAT_LIKELY(!config->policy) ? GW_OK : GW_PASS_POLICY;
 }
 
+/*
+ * The kernel's answer knows the device's MTU, and a route's own only where that is locked; `mtu` is
+ * what the translator knows of it.
+ */
+GW_FN bool gw_fits(const struct gw_plan *plan, uint32_t mtu)
+{
+	return plan->segment <= plan->hop.mtu && (!mtu || plan->segment <= mtu);
+}
+
 /* RFC 7915 4: with DF clear a packet larger than every IPv6 link must carry leaves as fragments. */
-GW_FN bool gw_fits46(const struct gateway_config *config, const struct gw_plan *plan)
+GW_FN bool gw_fits46(const struct gateway_config *config, const struct gw_plan *plan, uint32_t mtu)
 {
 	uint32_t lowest = config->lowest_ipv6_mtu;
 
-	return plan->segment <= plan->hop.mtu &&
+	return gw_fits(plan, mtu) &&
 	       (plan->view.df || plan->segment <= XLAT_IP6_MIN_MTU || plan->segment <= lowest);
 }
 
@@ -109,7 +118,7 @@ GW_FN enum gw_pass gw_plan_siit64(void *ctx, const struct gw_packet *packet,
 		return GW_PASS_NO_NEXTHOP;
 	plan->hop = hop;
 	gw_measure(packet, XLAT_IP4_LEN, plan);
-	if (XLAT_UNLIKELY(plan->segment > plan->hop.mtu))
+	if (XLAT_UNLIKELY(!gw_fits(plan, config->least4)))
 		return GW_PASS_TOO_BIG;
 	plan->found.flow = NULL;
 	plan->four.to = ends.four;
@@ -138,7 +147,7 @@ GW_FN enum gw_pass gw_plan_siit46(void *ctx, const struct gw_packet *packet,
 		return GW_PASS_NO_NEXTHOP;
 	plan->hop = hop;
 	gw_measure(packet, XLAT_IP6_LEN, plan);
-	if (XLAT_UNLIKELY(!gw_fits46(config, plan)))
+	if (XLAT_UNLIKELY(!gw_fits46(config, plan, config->least6)))
 		return GW_PASS_TOO_BIG;
 	plan->found.flow = NULL;
 	plan->six.to = ends.six;
@@ -172,7 +181,7 @@ GW_FN enum gw_pass gw_plan64(void *ctx, const struct gw_packet *packet, uint8_t 
 		return why;
 	gw_measure(packet, XLAT_IP4_LEN, plan);
 	/* Whatever its DF bit: the slow path answers, or fragments. */
-	if (XLAT_UNLIKELY(plan->segment > plan->hop.mtu))
+	if (XLAT_UNLIKELY(!gw_fits(plan, plan->found.flow->mtu)))
 		return GW_PASS_TOO_BIG;
 	flow = plan->found.flow;
 	to->src.addr = flow->pool;
@@ -214,7 +223,7 @@ GW_FN enum gw_pass gw_plan46(void *ctx, const struct gw_packet *packet, uint8_t 
 	if (XLAT_UNLIKELY(why))
 		return why;
 	gw_measure(packet, XLAT_IP6_LEN, plan);
-	if (XLAT_UNLIKELY(!gw_fits46(config, plan)))
+	if (XLAT_UNLIKELY(!gw_fits46(config, plan, plan->found.flow->mtu)))
 		return GW_PASS_TOO_BIG;
 	flow = plan->found.flow;
 	prefix = &config->prefix[flow->prefix & (GATEWAY_PREFIXES - 1)];

@@ -116,7 +116,7 @@ struct flow {
 	uint8_t protocol;
 	uint8_t prefix;	    /* index of the RFC 6052 prefix that the server's address is under */
 	uint16_t delta;	    /* xlat_delta64() or xlat_delta46(); 0 for ICMP echo */
-	uint16_t reserved;  /* 0 */
+	uint16_t mtu;	    /* of the route that it leaves by; 0: as its next hop says */
 	uint32_t epoch;	    /* a slot of another epoch than the configuration's is not found */
 	uint32_t last_seen; /* program; written as flow_clock(now): see there */
 	uint32_t packets;   /* program; written as 0 */
@@ -199,7 +199,8 @@ struct gateway_config {
 	struct gateway_prefix prefix[GATEWAY_PREFIXES];
 	struct gateway_prefix siit;
 	uint32_t policy; /* nodes of the policy chain: with any, packets pass to be judged */
-	uint32_t reserved[5];
+	uint32_t least4, least6; /* what every route of the family carries; 0: not known */
+	uint32_t reserved[3];
 };
 GW_ASSERT(sizeof(struct gateway_config) == 400);
 
@@ -224,7 +225,8 @@ struct gateway {
 	uint32_t active; /* 0 or 1 */
 	uint32_t route_generation;
 	uint32_t mask64, mask46; /* slots - 1, as the maps were made */
-	uint32_t reserved[3];
+	uint32_t device;	 /* ifindex of the translator's: what is routed there turns in it */
+	uint32_t reserved[2];
 	struct flow_seed seed; /* secret and random; fixed while the tables live */
 	struct gateway_config config[2];
 	uint64_t station[GATEWAY_STATIONS];

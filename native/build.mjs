@@ -126,7 +126,7 @@ export async function build({ jobs = 2 } = {}) {
 
   mkdirSync(objects, { recursive: true })
   await compileAll(sources, keyOf, jobs)
-  await produce(target, ['-shared', '-pthread', `-Wl,--build-id=0x${key}`, ...wanted])
+  await produce(target, ['-shared', '-pthread', `-Wl,--build-id=0x${key}`, ...wanted, '-lbpf'])
   removeStale(objects)
   return target
 }

@@ -5,6 +5,7 @@
  */
 #include "addon.h"
 #include "dataplane_config.h"
+#include "dataplane_fastpath.h"
 #include "dataplane_object.h"
 #include "dataplane_text.h"
 #include "session_log.h"
@@ -66,6 +67,8 @@ public:
 						InstanceMethod<&Dataplane::foresee>("foresee"),
 						InstanceMethod<&Dataplane::read_log>("readLog"),
 						InstanceMethod<&Dataplane::log_counters>("logCounters"),
+						InstanceMethod<&Dataplane::attach>("attach"),
+						InstanceMethod<&Dataplane::fastpath>("fastpath"),
 						InstanceMethod<&Dataplane::close>("close"),
 					}));
 	}
@@ -94,6 +97,8 @@ private:
 	Napi::Value close_trace(const Napi::CallbackInfo &info);
 	Napi::Value read_log(const Napi::CallbackInfo &info);
 	Napi::Value log_counters(const Napi::CallbackInfo &info);
+	Napi::Value attach(const Napi::CallbackInfo &info);
+	Napi::Value fastpath(const Napi::CallbackInfo &info);
 	Napi::Value close(const Napi::CallbackInfo &info);
 
 	napi_env env_;
@@ -119,6 +124,9 @@ Dataplane::Dataplane(const Napi::CallbackInfo &info)
 	options.threads = static_cast<unsigned>(number_of(from, "threads"));
 	options.session_file = string_of(from, "sessionFile");
 	options.max_sessions = static_cast<uint32_t>(number_of(from, "maxSessions"));
+	options.fastpath = parse_fastpath(from.Get("fastpath"));
+	if (options.fastpath)
+		options.fastpath->device = options.device;
 	options.log = &log_;
 	TunError why;
 	translator_ =
@@ -274,7 +282,7 @@ Napi::Value Dataplane::open_trace(const Napi::CallbackInfo &info)
 	filter.to = parse_end(from, "to");
 	if (from.Get("protocol").IsString())
 		filter.protocol = parse_protocol(string_of(from, "protocol"));
-	return Napi::Number::New(env, translator_->tracer().open(filter));
+	return Napi::Number::New(env, translator_->open_trace(filter));
 }
 
 Napi::Value Dataplane::read_trace(const Napi::CallbackInfo &info)
@@ -306,7 +314,7 @@ Napi::Value Dataplane::foresee(const Napi::CallbackInfo &info)
 Napi::Value Dataplane::close_trace(const Napi::CallbackInfo &info)
 {
 	if (translator_)
-		translator_->tracer().close(info[0].ToNumber().Uint32Value());
+		translator_->close_trace(info[0].ToNumber().Uint32Value());
 	return info.Env().Undefined();
 }
 
@@ -324,6 +332,22 @@ Napi::Value Dataplane::log_counters(const Napi::CallbackInfo &info)
 	out.Set("events", static_cast<double>(log_.noted()));
 	out.Set("lost", static_cast<double>(log_.lost()));
 	return out;
+}
+
+Napi::Value Dataplane::attach(const Napi::CallbackInfo &info)
+{
+	if (closed(info.Env()))
+		return info.Env().Undefined();
+	return Napi::String::New(info.Env(),
+				 attach_hook(*translator_, info[0].ToString().Utf8Value(),
+					     info[1].ToString().Utf8Value()));
+}
+
+Napi::Value Dataplane::fastpath(const Napi::CallbackInfo &info)
+{
+	if (closed(info.Env()))
+		return info.Env().Undefined();
+	return fastpath_object(info.Env(), *translator_);
 }
 
 Napi::Value Dataplane::close(const Napi::CallbackInfo &info)

@@ -108,10 +108,12 @@ uint32_t SessionTable::Impl::find46(const Shard &shard, Protocol protocol, const
  * An established TCP session whose time is over lives on for the probe, whether or not the timer
  * came by.
  */
-bool SessionTable::Impl::dead(const Shard &shard, const SessionRecord &record, Time now) const
+bool SessionTable::Impl::dead(const Shard &shard, SessionRecord &record, Time now) const
 {
 	uint32_t tick = tick_of(now);
 	if (XLAT_LIKELY(tick < record.expiry))
+		return false;
+	if (record.flow && revive(shard, record, now))
 		return false;
 	if (record.protocol != Protocol::TCP || record.state != State::ESTABLISHED)
 		return true;
@@ -143,11 +145,14 @@ void SessionTable::Impl::advance(Shard &shard, uint32_t number, bool from_v6, co
 		TcpStep step = tcp_step(record.state, tcp_event(from_v6, facts.tcp_flags));
 		if (record.state != step.state)
 			record.state = step.state;
-		if (step.timer == TcpTimer::KEEP)
-			return;
-		after = step.timer == TcpTimer::EST ? timeouts.tcp_established
-						    : timeouts.tcp_transitory;
+		after = step.timer == TcpTimer::KEEP ? Time{0}
+			: step.timer == TcpTimer::EST ? timeouts.tcp_established
+						      : timeouts.tcp_transitory;
 	}
+	if (XLAT_UNLIKELY(shard.flows))
+		remember(shard, record);
+	if (!after)
+		return;
 	uint32_t expiry = deadline(now, after);
 	if (expiry == record.expiry)
 		return;

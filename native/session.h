@@ -192,6 +192,8 @@ struct SessionConfig {
 	uint64_t hash = 0;
 };
 
+class FlowCache;
+
 struct SessionOptions {
 	std::string path;
 	/** Capacity in sessions; fixed for the life of the file. */
@@ -204,6 +206,11 @@ struct SessionOptions {
 	/** Outlives the table; null to log nothing. */
 	NatLog *log = nullptr;
 	SessionConfig config;
+	/**
+	 * Asked for the flow cache once the file is this process's own, before it is adopted; may
+	 * answer null. See attach().
+	 */
+	std::function<FlowCache *()> flows;
 };
 
 /** Fills boot_id and netns_inode from /proc. */
@@ -349,6 +356,12 @@ public:
 	void prefetch46(Protocol protocol, const Tuple4 &tuple) const;
 	void prefetch_record64(Protocol protocol, const Tuple6 &tuple) const;
 	void prefetch_record46(Protocol protocol, const Tuple4 &tuple) const;
+
+	/**
+	 * From now on established sessions are handed to this cache, and its packets keep them
+	 * alive; null ends that. Sessions that a predecessor had handed to it are installed again.
+	 */
+	void attach(FlowCache *flows, Time now);
 
 	/** Whether the address belongs to a pool. */
 	bool owns(uint32_t address) const;

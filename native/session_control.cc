@@ -38,8 +38,10 @@ bool SessionTable::Impl::open(const SessionOptions &options, Time now, std::stri
 		error = "no address space for the session indexes";
 		return false;
 	}
+	FlowCache *flows = options.flows ? options.flows() : nullptr;
 	for (unsigned i = 0; i < SHARDS; i++) {
 		Shard &shard = shards[i];
+		shard.flows = flows;
 		shard.number = i;
 		shard.wheel.start(tick_of(now));
 		if (getrandom(&shard.draws, sizeof(shard.draws), 0) != (ssize_t)sizeof(shard.draws))
@@ -57,6 +59,7 @@ bool SessionTable::Impl::open(const SessionOptions &options, Time now, std::stri
 	if (file.adoptable)
 		policy = std::move(fresh), adopt(now);
 	install(policy ? std::move(policy) : std::move(fresh), now);
+	attach(flows, now);
 	return true;
 }
 

@@ -26,7 +26,8 @@ struct alignas(64) SessionRecord {
 	State state;
 	/** Opener, while the handshake lasts. Not an enum: a damaged file may hold any byte. */
 	uint8_t half_open;
-	uint8_t spare;
+	/** Its packets pass above, in the flow cache. */
+	uint8_t flow;
 	/** Written last, cleared first: a digest of the identity, never 0. */
 	uint32_t commit;
 	/* second line */

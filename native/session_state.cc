@@ -234,6 +234,7 @@ enum xlat_reason SessionTable::Impl::open_session(Shard &shard, const Tuple6 &si
 void SessionTable::Impl::end_session(Shard &shard, uint32_t number)
 {
 	SessionRecord &record = session(number);
+	forget(shard, record);
 	log_session(shard, NatEvent::SESSION_DELETED, record);
 	file.sessions.retract(record);
 	shard.six.erase(tag6(secret(), record.protocol, record.six()), number);
@@ -323,7 +324,14 @@ void SessionTable::Impl::place_binding(Shard &shard, uint32_t number, const Bind
 bool SessionTable::Impl::expire(Shard &shard, uint32_t number, Time now, Event &event)
 {
 	SessionRecord &record = session(number);
+	if (record.flow && revive(shard, record, now)) {
+		shard.wheel.link(file.sessions, number);
+		return false;
+	}
 	bool probe = record.protocol == Protocol::TCP && record.state == State::ESTABLISHED;
+	/* Whatever comes next is to bring it back to ESTABLISHED. */
+	if (probe)
+		forget(shard, record);
 	record.state = probe ? State::TRANS : record.state;
 	if (probe)
 		record.expiry = deadline(now, shard.policy->config.timeouts.tcp_transitory);

@@ -12,6 +12,7 @@
 #include <string>
 #include <tuple>
 
+#include "flow_cache.h"
 #include "pool.h"
 #include "session_file.h"
 #include "session_held.h"
@@ -175,6 +176,8 @@ struct alignas(64) Shard {
 	const Policy *policy = nullptr;
 	/** The policy's; null without limits. */
 	ClientUse *use = nullptr;
+	/** Null while every packet comes here. */
+	FlowCache *flows = nullptr;
 	/** Sessions by either tuple; bindings by either transport address; clients by address. */
 	Index six, four, inside, outside, clients;
 	/**
@@ -251,8 +254,15 @@ struct SessionTable::Impl {
 	uint32_t find64(const Shard &shard, Protocol protocol, const Tuple6 &tuple) const;
 	uint32_t find46(const Shard &shard, Protocol protocol, const Tuple4 &tuple) const;
 	Verdict verdict(uint32_t number) const;
-	bool dead(const Shard &shard, const SessionRecord &record, Time now) const;
+	bool dead(const Shard &shard, SessionRecord &record, Time now) const;
 	void advance(Shard &shard, uint32_t number, bool from_v6, const Facts &facts, Time now);
+
+	/* session_flow.cc: sessions whose packets pass above */
+	void remember(Shard &shard, SessionRecord &record) const;
+	void forget(Shard &shard, SessionRecord &record) const;
+	FlowActivity activity(const Shard &shard, const SessionRecord &record) const;
+	bool revive(const Shard &shard, SessionRecord &record, Time now) const;
+	void attach(FlowCache *flows, Time now);
 
 	/* session_state.cc: records, indexes and timers, under the shard's lock */
 	enum xlat_reason open_session(Shard &shard, const Tuple6 &six, const Tuple4 &four,

@@ -44,7 +44,7 @@ template <typename View, typename Read> void scan(const Shard &shard, const Inde
 			for (uint32_t at = from; at < until; at++)
 				for (uint32_t number : table.bucket(at).record)
 					if (number)
-						read(number, views);
+						read(shard, number, views);
 		}
 		for (const View &view : views) {
 			if (!left)
@@ -61,14 +61,19 @@ void SessionTable::sessions(const ViewFilter &filter, Time now,
 			    const std::function<void(const SessionView &)> &visit) const
 {
 	size_t left = filter.limit;
-	auto read = [&](uint32_t number, std::vector<SessionView> &views) {
-		const SessionRecord &r = impl_->session(number);
+	auto read = [&](const Shard &shard, uint32_t number, std::vector<SessionView> &views) {
+		SessionRecord &r = impl_->session(number);
 		if (!wanted(filter, r.protocol, r.client, &r.server, r.pool, &r.remote))
 			return;
+		FlowActivity above = impl_->activity(shard, r);
+		if (above.last)
+			impl_->revive(shard, r, now);
 		Time ends = (Time)r.expiry << TICK_SHIFT, began = (Time)r.created << TICK_SHIFT;
 		views.push_back({ r.protocol, r.state, r.six(), r.four(),
 				  ends > now ? ends - now : 0, now > began ? now - began : 0,
-				  r.packets_out, r.bytes_out, r.packets_in, r.bytes_in });
+				  r.packets_out + above.packets_out, r.bytes_out + above.bytes_out,
+				  r.packets_in + above.packets_in,
+				  r.bytes_in + above.bytes_in });
 	};
 	for (const Shard &shard : impl_->shards)
 		scan<SessionView>(shard, &Shard::six, left, read, visit);
@@ -78,7 +83,7 @@ void SessionTable::bindings(const ViewFilter &filter,
 			    const std::function<void(const BindingView &)> &visit) const
 {
 	size_t left = filter.limit;
-	auto read = [&](uint32_t number, std::vector<BindingView> &views) {
+	auto read = [&](const Shard &, uint32_t number, std::vector<BindingView> &views) {
 		const BindingRecord &b = impl_->binding(number);
 		if (wanted(filter, b.protocol, b.client, nullptr, b.pool, nullptr))
 			views.push_back({ b.protocol, b.fixed != 0, b.client, b.client_port, b.pool,

@@ -32,6 +32,14 @@ bool Translator::start(const TranslatorOptions &options, const TranslatorConfig 
 	sessions.log = options.log;
 	sessions.config = config.session;
 	host_identity(sessions);
+	sessions.flows = [&]() -> FlowCache * {
+		if (options.fastpath)
+			fastpath_ = Fastpath::open(*options.fastpath, fastpath_error_);
+		if (!fastpath_)
+			return nullptr;
+		fastpath_->configure(config);
+		return &fastpath_->flows();
+	};
 	/* The table first: its lock tells a second gateway before the device is touched. */
 	std::string error;
 	table_ = SessionTable::open(sessions, boot_time(), error);
@@ -40,6 +48,9 @@ bool Translator::start(const TranslatorOptions &options, const TranslatorConfig 
 		why = TunError{0, taken ? "SESSION_IN_USE" : "SESSION_FILE", error};
 		return false;
 	}
+	/* What a predecessor installed and no session has. */
+	if (fastpath_)
+		fastpath_->flows().sweep();
 	if (!tun_.open({options.device, options.threads}, why))
 		return false;
 	wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -60,11 +71,24 @@ bool Translator::start(const TranslatorOptions &options, const TranslatorConfig 
 	shared_.reset(
 		new Shared{*table_, *fragments_, options.threads, seed, {}, {}, {}, {1}, {}});
 	shared_->config = std::make_shared<const TranslatorConfig>(config);
+	if (fastpath_)
+		fastpath_->flows().exclude([this](const Flow &flow) {
+			if (XLAT_LIKELY(!shared_->tracer.on()))
+				return false;
+			std::shared_ptr<const TranslatorConfig> current;
+			{
+				std::lock_guard guard(shared_->lock);
+				current = shared_->config;
+			}
+			return shared_->tracer.follows(*current, flow);
+		});
 	watch_ = std::make_unique<RouteWatch>(
 		options.device, wake_, [this](std::shared_ptr<const RouteView> routes) {
 			std::lock_guard guard(shared_->lock);
 			shared_->routes = std::move(routes);
 			shared_->generation.fetch_add(1, std::memory_order_release);
+			if (fastpath_)
+				fastpath_->follow(shared_->routes);
 		});
 	for (unsigned i = 0; i < options.threads; i++)
 		workers_.push_back(std::make_unique<Worker>(*shared_, i, tun_.queue(i), wake_));
@@ -93,7 +117,25 @@ ConfigureResult Translator::configure(const TranslatorConfig &config)
 	std::lock_guard guard(shared_->lock);
 	shared_->config = std::make_shared<const TranslatorConfig>(config);
 	shared_->generation.fetch_add(1, std::memory_order_release);
+	/* Last: a flow of the old configuration is a miss from here on, and what it misses is new. */
+	if (fastpath_)
+		fastpath_->configure(config);
 	return result;
+}
+
+uint32_t Translator::open_trace(const TraceFilter &filter)
+{
+	uint32_t number = shared_->tracer.open(filter);
+	if (number && fastpath_)
+		fastpath_->relearn();
+	return number;
+}
+
+void Translator::close_trace(uint32_t number)
+{
+	shared_->tracer.close(number);
+	if (fastpath_)
+		fastpath_->relearn();
 }
 
 void Translator::close(bool keep)
@@ -114,6 +156,9 @@ void Translator::close(bool keep)
 	wake_ = -1;
 	fragments_.reset();
 	table_.reset();
+	if (fastpath_)
+		fastpath_->close(keep);
+	fastpath_.reset();
 }
 
 std::shared_ptr<const RouteView> Translator::routes() const
@@ -139,6 +184,13 @@ Traffics Translator::traffic() const
 		sum.stateless.add(counters.stateless);
 		sum.stateless.dropped += counters.stateless_drops.read();
 	}
+	if (fastpath_) {
+		FastpathCounts above = fastpath_->counts();
+		sum.stateful.packets64 += above.translated[GW_64].packets;
+		sum.stateful.bytes64 += above.translated[GW_64].bytes;
+		sum.stateful.packets46 += above.translated[GW_46].packets;
+		sum.stateful.bytes46 += above.translated[GW_46].bytes;
+	}
 	/* Counted after those of the stateless way, so the sum is never below them. */
 	for (uint64_t packets : drops())
 		sum.stateful.dropped += packets;
@@ -149,8 +201,13 @@ Traffics Translator::traffic() const
 std::vector<uint64_t> Translator::drops() const
 {
 	std::vector<uint64_t> sum(XLAT_REASON_COUNT);
+	if (fastpath_) {
+		FastpathCounts above = fastpath_->counts();
+		for (size_t reason = 0; reason < sum.size(); reason++)
+			sum[reason] = above.drops[reason].packets;
+	}
 	for (size_t reason = 0; reason < sum.size(); reason++) {
-		sum[reason] = cache_drops_[reason].load(std::memory_order_relaxed);
+		sum[reason] += cache_drops_[reason].load(std::memory_order_relaxed);
 		for (const auto &worker : workers_)
 			sum[reason] += worker->counters().drops[reason].read();
 	}
@@ -182,16 +239,18 @@ std::vector<ClientTotals> Translator::clients(size_t top) const
 		return std::memcmp(a.bytes, b.bytes, 16) < 0;
 	};
 	std::map<Ip6, ClientTotals, decltype(less)> sums(less);
-	for (const auto &worker : workers_) {
-		worker->clients()->visit([&](const ClientTotals &one) {
-			ClientTotals &sum = sums[one.client];
-			sum.client = one.client;
-			sum.packets_out += one.packets_out;
-			sum.bytes_out += one.bytes_out;
-			sum.packets_in += one.packets_in;
-			sum.bytes_in += one.bytes_in;
-		});
-	}
+	auto add = [&](const ClientTotals &one) {
+		ClientTotals &sum = sums[one.client];
+		sum.client = one.client;
+		sum.packets_out += one.packets_out;
+		sum.bytes_out += one.bytes_out;
+		sum.packets_in += one.packets_in;
+		sum.bytes_in += one.bytes_in;
+	};
+	for (const auto &worker : workers_)
+		worker->clients()->visit(add);
+	if (fastpath_)
+		fastpath_->flows().clients(add);
 	std::vector<ClientTotals> all;
 	for (const auto &[key, sum] : sums)
 		all.push_back(sum);

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "fastpath.h"
 #include "fragment.h"
 #include "route_watch.h"
 #include "session.h"
@@ -21,6 +23,8 @@ struct TranslatorOptions {
 	unsigned threads = 1;
 	std::string session_file;
 	uint32_t max_sessions = 1u << 20;
+	/* Without it every packet comes through the device. */
+	std::optional<FastpathOptions> fastpath;
 	/* Outlives the translator; null to log nothing. */
 	NatLog *log = nullptr;
 };
@@ -51,7 +55,13 @@ public:
 	void close(bool keep);
 
 	SessionTable &table() { return *table_; }
+	/* Null with the reason in fastpath_error() when there is none. */
+	Fastpath *fastpath() { return fastpath_.get(); }
+	const FastpathError &fastpath_error() const { return fastpath_error_; }
 	Tracer &tracer() { return shared_->tracer; }
+	/* As the tracer's. What is followed comes through the device for as long. */
+	uint32_t open_trace(const TraceFilter &filter);
+	void close_trace(uint32_t number);
 	/* What would become of a packet; nothing is sent, and nothing is left behind. */
 	TracedPacket foresee(const uint8_t *data, uint32_t length) const;
 	unsigned threads() const { return static_cast<unsigned>(workers_.size()); }
@@ -70,6 +80,9 @@ private:
 	bool start(const TranslatorOptions &options, const TranslatorConfig &config, TunError &why);
 
 	Tun tun_;
+	/* Outlives the table, which uses it. */
+	std::unique_ptr<Fastpath> fastpath_;
+	FastpathError fastpath_error_;
 	std::unique_ptr<SessionTable> table_;
 	std::atomic<uint64_t> cache_drops_[XLAT_REASON_COUNT] = {};
 	LostLog cache_lost_;

@@ -46,7 +46,7 @@ public:
 		}
 	}
 
-	void count(const Ip6 &client, Direction direction, uint32_t packets, uint32_t bytes)
+	void count(const Ip6 &client, Direction direction, uint64_t packets, uint64_t bytes)
 	{
 		Entry &entry = find(client);
 		unsigned at = direction == Direction::OUT ? 0 : 1;

@@ -80,6 +80,23 @@ bool wants(const TraceFilter &filter, const TranslatorConfig &config, const Trac
 	       is_end(filter.to, config, in, in.destination, out, out.destination);
 }
 
+PacketSummary half(uint8_t family, const Flow &flow, bool outward)
+{
+	PacketSummary out;
+	out.family = family;
+	out.protocol = static_cast<uint8_t>(flow.protocol);
+	uint8_t *inside = outward ? out.source : out.destination;
+	uint8_t *outside = outward ? out.destination : out.source;
+	if (family == 6) {
+		std::memcpy(inside, flow.six.client.bytes, 16);
+		std::memcpy(outside, flow.six.server.bytes, 16);
+	} else {
+		xlat_store32(inside, xlat_be32(flow.four.pool));
+		xlat_store32(outside, xlat_be32(flow.four.remote));
+	}
+	return out;
+}
+
 } // namespace
 
 void TracedPacket::admit(const Verdict &verdict)
@@ -127,6 +144,21 @@ void Tracer::close(uint32_t number)
 		return;
 	*trace = Trace{};
 	open_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+bool Tracer::follows(const TranslatorConfig &config, const Flow &flow)
+{
+	TracedPacket outward, inward;
+	outward.in = half(6, flow, true);
+	outward.out = half(4, flow, true);
+	inward.in = half(4, flow, false);
+	inward.out = half(6, flow, false);
+	std::lock_guard guard(lock_);
+	for (const Trace &trace : traces_)
+		if (trace.number && (wants(trace.filter, config, outward) ||
+				     wants(trace.filter, config, inward)))
+			return true;
+	return false;
 }
 
 bool Tracer::read(uint32_t number, std::vector<TracedPacket> &packets, uint64_t &missed)

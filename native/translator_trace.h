@@ -12,6 +12,7 @@
 #include <optional>
 #include <vector>
 
+#include "flow_cache.h"
 #include "session.h"
 #include "translator_config.h"
 #include "translator_lost.h"
@@ -60,6 +61,9 @@ public:
 	void close(uint32_t number);
 	/* Takes what was kept, and how many more there were; false when the trace is not open. */
 	bool read(uint32_t number, std::vector<TracedPacket> &packets, uint64_t &missed);
+
+	/* Whether a packet of the flow, in either direction, would be kept. */
+	bool follows(const TranslatorConfig &config, const Flow &flow);
 
 	/* A packet whose way is over. */
 	void offer(const TranslatorConfig &config, const TracedPacket &packet);

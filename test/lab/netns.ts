@@ -47,7 +47,11 @@ function removeNow(ledger: Ledger): void {
     spawnSync('ip', ['netns', 'del', name])
     rmSync(join('/etc/netns', name), { recursive: true, force: true })
   }
-  for (const directory of ledger.directories) rmSync(directory, { recursive: true, force: true })
+  for (const directory of ledger.directories) {
+    // a BPF file system that a killed gateway has left mounted
+    if (existsSync(join(directory, 'bpf'))) spawnSync('umount', ['--lazy', join(directory, 'bpf')])
+    rmSync(directory, { recursive: true, force: true })
+  }
   removeEmpty('/etc/netns')
 }
 
