@@ -10,6 +10,7 @@ import { BindingLogService, type BindingLogStats } from './binding-log.ts'
 import { ChecksumLog } from './checksum-log.ts'
 import { type Clock, systemClock } from './clock.ts'
 import type { Config } from './config/schema.ts'
+import { Datapath } from './datapath.ts'
 import { Dhcp4Service } from './dhcp4.ts'
 import { Dns64Service, loadDns64, type StartDns64 } from './dns64.ts'
 import { type Fault, GatewayError } from './errors.ts'
@@ -71,6 +72,7 @@ export class Daemon {
   readonly #ledger: Ledger
   readonly #lock: Lock
   readonly #translator: Translator
+  readonly #datapath: Datapath
   readonly #dns64: Dns64Service
   readonly #bindingLog: BindingLogService
   readonly #services: readonly Service[]
@@ -101,6 +103,7 @@ export class Daemon {
     const { system, log } = options
     this.#bindingLog = new BindingLogService(() => this.dataplane, this.#clock, log)
     this.#translator = new Translator(options.openDataplane, log, (plane) => this.#bindingLog.over(plane))
+    this.#datapath = new Datapath(log)
     this.#services = [
       new Dhcp4Service(system, this.#clock, log, names, () => this.#changed()),
       new AdvertiseService(system, this.#clock, log, names),
@@ -250,7 +253,10 @@ export class Daemon {
     const plane = dataplaneOptions(config, host, this.names)
     const old = this.#translator.options
     if (plane && !this.#translator.fits(plane)) {
-      undo.push(() => this.#translator.open(old))
+      undo.push(() => {
+        this.#translator.open(old)
+        if (previous) this.#datapath.update(this.dataplane, previous, host)
+      })
       this.#translator.open(plane)
     }
     const applied = await reconcile(this.system, this.#ledger, this.#desired(config, host), marked)
@@ -263,6 +269,7 @@ export class Daemon {
     }
     if (plane) this.#translator.configure(plane)
     else this.#translator.open(undefined)
+    this.#datapath.update(this.dataplane, config, this.#host)
   }
 
   /** An address that is still tentative (RFC 4862 section 5.4) cannot be listened on. */
@@ -349,6 +356,7 @@ export class Daemon {
     }
     const config = dataplaneConfig(this.#config, this.#host)
     if (config && this.#translator.options) this.#translator.configure({ ...this.#translator.options, config })
+    this.#datapath.update(this.dataplane, this.#config, this.#host)
   }
 
   status(): Status {
@@ -358,6 +366,7 @@ export class Daemon {
       config: this.#config,
       host: this.#host,
       dataplane: this.dataplane,
+      ways: this.#datapath.status(),
       services: this.#services,
       warnings: [...this.#warnings.values()],
     })

@@ -5,6 +5,7 @@ import { checkPoolsAgainstHost } from './config/check.ts'
 import { parsePortRange } from './config/formats.ts'
 import { type Config, ConfigSchema, type Nat64Config } from './config/schema.ts'
 import { parseDuration, parseSize } from './config/units.ts'
+import { fastpathOptions } from './datapath.ts'
 import type { Fault } from './errors.ts'
 import { type Feature, type Host, type Names, ownIpv4 } from './feature.ts'
 import { planShared, type Shared, sharedChains, sharedOf } from './nat64-shared.ts'
@@ -100,11 +101,13 @@ export function dataplaneConfig(config: Config, host: Host): DataplaneConfig | u
 export function dataplaneOptions(config: Config, host: Host, names: Names): DataplaneOptions | undefined {
   const plane = dataplaneConfig(config, host)
   if (!plane) return undefined
+  const fastpath = fastpathOptions(config, names)
   return {
     device: names.device,
     threads: config.translation.threads || Math.min(availableParallelism(), MAX_THREADS),
     sessionFile: `${names.runDirectory}/sessions`,
     maxSessions: config.nat64?.maxSessions ?? DEFAULT_MAX_SESSIONS,
+    ...(fastpath && { fastpath }),
     config: plane,
   }
 }

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { Config } from './config/schema.ts'
+import { type DatapathStatus, summary, type Way } from './datapath.ts'
 import type { Host } from './feature.ts'
 import type { Service } from './service.ts'
 import type { Dataplane, DataplaneStatus, Traffic } from './system/dataplane.ts'
@@ -13,6 +14,9 @@ export interface InterfaceStatus {
   readonly state: 'up' | 'down' | 'missing'
   readonly mtu?: number
   readonly addresses: readonly string[]
+  /** Where packets of established flows are translated that arrive here, and why not faster. */
+  readonly datapath?: Way
+  readonly why?: string
 }
 
 export interface SiitStatus extends Traffic {
@@ -31,10 +35,11 @@ export interface Status {
   readonly uptime: number
   readonly configHash: string
   readonly interfaces: readonly InterfaceStatus[]
-  readonly nat64: Omit<DataplaneStatus, 'siit' | 'mtus'> | null
+  readonly nat64: (Omit<DataplaneStatus, 'siit' | 'mtus'> & { readonly datapath: string }) | null
   readonly siit: SiitStatus | null
   /** What the translator takes the routes of both sides to carry. */
   readonly mtus: DataplaneStatus['mtus']
+  readonly fastpath: Omit<DatapathStatus, 'interfaces'> | null
   readonly clients: ReturnType<Dataplane['clients']>
   readonly dns64: unknown
   readonly advertise: unknown
@@ -49,6 +54,7 @@ export interface Facts {
   readonly config: Config
   readonly host: Host
   readonly dataplane: Dataplane | undefined
+  readonly ways: DatapathStatus | undefined
   readonly services: readonly Service[]
   readonly warnings: readonly string[]
 }
@@ -61,8 +67,9 @@ export function configHash(config: Config): string {
   return createHash('sha256').update(JSON.stringify(config)).digest('hex').slice(0, 16)
 }
 
-function interfacesOf(config: Config, host: Host): InterfaceStatus[] {
+function interfacesOf(config: Config, host: Host, ways: DatapathStatus | undefined): InterfaceStatus[] {
   return config.interfaces.map(({ name, role }) => {
+    const way = ways?.interfaces.find((other) => other.name === name)
     const link = host.links.find((other) => other.name === name)
     if (!link) return { name, role, state: 'missing', addresses: [] }
     return {
@@ -71,6 +78,7 @@ function interfacesOf(config: Config, host: Host): InterfaceStatus[] {
       state: link.up && link.carrier ? 'up' : 'down',
       mtu: link.mtu,
       addresses: link.addresses.map(({ address, length }) => `${address}/${length}`),
+      ...(way && { datapath: way.datapath, why: way.why }),
     }
   })
 }
@@ -79,20 +87,25 @@ function interfacesOf(config: Config, host: Host): InterfaceStatus[] {
 export function translators(
   { nat64, siit }: Config,
   dataplane: Pick<Dataplane, 'status'> | undefined,
+  datapath = 'tun',
 ): Pick<Status, 'nat64' | 'siit' | 'mtus'> {
   if (!dataplane) return { nat64: null, siit: null, mtus: [] }
   const { siit: stateless, mtus, ...stateful } = dataplane.status()
-  const { device, datapath } = stateful
+  const { device } = stateful
   const addresses = siit && { prefix: siit.prefix ?? null, mappings: siit.map.length }
   return {
-    nat64: nat64 ? stateful : null,
+    nat64: nat64 ? { ...stateful, datapath } : null,
     siit: addresses ? { device, datapath, ...addresses, ...stateless } : null,
     mtus,
   }
 }
 
-export function describe({ instance, uptime, config, host, dataplane, services, warnings }: Facts): Status {
-  const links = interfacesOf(config, host)
+function fastpathOf({ interfaces: _, ...status }: DatapathStatus): Status['fastpath'] {
+  return status
+}
+
+export function describe({ instance, uptime, config, host, dataplane, ways, services, warnings }: Facts): Status {
+  const links = interfacesOf(config, host, ways)
   const running = (name: string) => services.find((service) => service.name === name)?.status() ?? null
   return {
     version: VERSION,
@@ -100,7 +113,8 @@ export function describe({ instance, uptime, config, host, dataplane, services, 
     uptime,
     configHash: configHash(config),
     interfaces: links,
-    ...translators(config, dataplane),
+    ...translators(config, dataplane, summary(ways)),
+    fastpath: ways ? fastpathOf(ways) : null,
     clients: dataplane?.clients(config.accounting.top) ?? [],
     dns64: running('dns64'),
     advertise: running('advertise'),

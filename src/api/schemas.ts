@@ -252,6 +252,27 @@ const MtusSchema = Type.Array(
   { description: 'What the translator takes the routes of both sides to carry.' },
 )
 
+const FastpathSchema = Type.Object(
+  {
+    loaded: Type.Boolean({ description: 'Whether the kernel has taken the BPF programs.' }),
+    why: Type.String({ description: 'Why it has not, or why nothing is pinned.' }),
+    verifier: Type.String({ description: "The last lines of the kernel's verifier, when it refused." }),
+    pinned: Type.Optional(Type.Boolean({ description: 'Flows go on while the daemon is away.' })),
+    adopted: Type.Optional(Type.Boolean({ description: "A predecessor's flows were taken over." })),
+    flows: Type.Optional(count('Flows that the kernel translates.')),
+    capacity: Type.Optional(count('Places for flows.')),
+    refused: Type.Optional(count('Flows that found no place and stay with the translator.')),
+    translated64: Type.Optional(Type.Object({ packets: count('Packets.'), bytes: count('Bytes.') })),
+    translated46: Type.Optional(Type.Object({ packets: count('Packets.'), bytes: count('Bytes.') })),
+    passes: Type.Optional(
+      Type.Array(Type.Object({ reason: Type.String(), sentence: Type.String(), packets: count('Packets.') }), {
+        description: 'Why packets went on to the translator or to the host.',
+      }),
+    ),
+  },
+  { description: 'Translation of established flows in the kernel.' },
+)
+
 export const StatusSchema = Type.Object(
   {
     version: Type.String(),
@@ -264,8 +285,15 @@ export const StatusSchema = Type.Object(
         state: Type.Enum(['up', 'down', 'missing']),
         mtu: Type.Optional(Type.Integer()),
         addresses: Type.Array(Type.String()),
+        datapath: Type.Optional(
+          Type.Enum(['xdp', 'tc', 'tun'], { description: 'Where packets of established flows are translated.' }),
+        ),
+        why: Type.Optional(
+          Type.String({ description: 'Why not where it is faster; empty where there is no such place.' }),
+        ),
       }),
     ),
+    fastpath: Type.Union([FastpathSchema, Type.Null()]),
     nat64: Type.Union([PlaneSchema, Type.Null()]),
     siit: Type.Union([SiitSchema, Type.Null()]),
     mtus: MtusSchema,

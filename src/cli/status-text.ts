@@ -16,6 +16,7 @@ export function statusLines(status: Status): string[] {
       (warning) => `! ${printable(warning)}`,
     ),
     interfaces(status),
+    fastpath(status),
     nat64(status),
     siit(status),
     mtus(status),
@@ -44,8 +45,29 @@ function head({ version, instance, uptime, config, api }: Status): string[] {
 
 function interfaces({ interfaces }: Status): string[] {
   if (interfaces.length === 0) return []
-  const rows = interfaces.map((one) => [one.name, one.role, one.state, one.mtu ?? '-', one.addresses.join(', ') || '-'])
-  return table(['interface', 'role', 'state', 'mtu', 'addresses'], rows)
+  const rows = interfaces.map((one) => [
+    one.name,
+    one.role,
+    one.state,
+    one.mtu ?? '-',
+    one.datapath ?? '-',
+    one.addresses.join(', ') || '-',
+  ])
+  return table(['interface', 'role', 'state', 'mtu', 'datapath', 'addresses'], rows)
+}
+
+/** Why an interface is slower than it could be, and what the kernel does by itself. */
+function fastpath({ interfaces, fastpath }: Status): string[] {
+  const reasons = interfaces.flatMap(({ name, why }) => (why ? [`  ${name}: ${why}`] : []))
+  if (!fastpath) return []
+  if (!fastpath.loaded)
+    return ['fast path: none', ...reasons, ...fastpath.verifier.split('\n').filter(Boolean)].map(printable)
+  const { flows = 0, capacity = 0, translated64, translated46, why } = fastpath
+  return [
+    `fast path: ${flows} of ${capacity} flows${fastpath.pinned ? '' : `, not pinned: ${why}`}`,
+    `  IPv6 to IPv4 ${translated64?.packets ?? 0} packets, IPv4 to IPv6 ${translated46?.packets ?? 0} packets`,
+    ...reasons,
+  ].map(printable)
 }
 
 function nat64({ nat64 }: Status): string[] {

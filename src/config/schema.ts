@@ -31,6 +31,8 @@ function duration(description: string, fallback: string, bounds: { atLeast: stri
   return text('duration', description, { default: fallback, ...bounds })
 }
 
+const Way = (options: { default?: string; description: string }) => Type.Enum(['auto', 'xdp', 'tc', 'tun'], options)
+
 const Interface = section(
   {
     name: text('interface-name', 'Kernel name of the link, or the name to give a VLAN.'),
@@ -50,6 +52,7 @@ const Interface = section(
     vlan: Type.Optional(Type.Integer({ minimum: 1, maximum: 4094, description: 'VLAN identifier; needs `parent`.' })),
     parent: Type.Optional(text('interface-name', 'The link that carries the VLAN.')),
     mtu: Type.Optional(Type.Integer({ minimum: 1280, maximum: 65535, description: 'Link MTU in bytes.' })),
+    datapath: Type.Optional(Way({ description: 'As `datapath`, for this link alone.' })),
   },
   'One link. Without addresses, dhcp4 or acceptRa its addressing is left alone.',
 )
@@ -432,9 +435,10 @@ export const ConfigSchema = section(
     nat64: Type.Optional(Nat64),
     siit: Type.Optional(Siit),
     translation: Translation,
-    datapath: Type.Enum(['auto', 'tun'], {
+    datapath: Way({
       default: 'auto',
-      description: 'How packets are moved; auto takes the fastest that works.',
+      description:
+        'Where packets of established flows are translated: xdp and tc in the kernel, tun in the daemon; auto takes the fastest that the link and the kernel take.',
     }),
     dns64: Type.Optional(Dns64),
     advertise: list(Advertisement, 'Router advertisements.', { default: [] }),

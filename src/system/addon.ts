@@ -10,6 +10,7 @@ import type {
   DataplaneOptions,
   DataplaneStatus,
   DropCounter,
+  FastpathStatus,
   LostPacket,
   OpenDataplane,
   PacketInfo,
@@ -35,7 +36,7 @@ export function loadAddon(): Addon {
 }
 
 /** What native/dataplane.cc knows; the rest of a status is known here. */
-type NativeStatus = Omit<DataplaneStatus, 'device' | 'datapath' | 'maxSessions' | 'pools'> & {
+type NativeStatus = Omit<DataplaneStatus, 'device' | 'maxSessions' | 'pools'> & {
   readonly pools: readonly Omit<DataplaneStatus['pools'][number], 'addresses'>[]
 }
 
@@ -69,6 +70,8 @@ interface NativeDataplane {
   foresee(packet: Buffer): NativeTraced
   readLog(buffer: Buffer): number
   logCounters(): { readonly events: number; readonly lost: number }
+  attach(name: string, hook: string): string
+  fastpath(): FastpathStatus
   close(keep: boolean): void
 }
 
@@ -139,7 +142,7 @@ export const openDataplane: OpenDataplane = (options) => {
         addresses,
         ...(status.pools[index] ?? { portsUsed: 0, portsTotal: 0, blocksUsed: 0, blocksTotal: 0 }),
       }))
-      return { ...status, device: options.device, datapath: 'tun', maxSessions: options.maxSessions, pools }
+      return { ...status, device: options.device, maxSessions: options.maxSessions, pools }
     },
     sessions: (filter) => attempt(() => native.sessions(filter)),
     bindings: (filter) => attempt(() => native.bindings(filter)),
@@ -159,6 +162,8 @@ export const openDataplane: OpenDataplane = (options) => {
     foresee: (packet) => tracedPacket(attempt(() => native.foresee(packet))),
     readLog: (buffer) => native.readLog(buffer),
     logCounters: () => native.logCounters(),
+    attach: (name, hook) => attempt(() => native.attach(name, hook)),
+    fastpath: () => attempt(() => native.fastpath()),
     close: ({ keep = false } = {}) => native.close(keep),
   }
   return dataplane

@@ -64,6 +64,39 @@ export interface DataplaneConfig {
   readonly accounting: { readonly prefixLength: number; readonly clients: number }
 }
 
+/** Where the kernel can translate established flows. */
+export type Hook = 'xdp' | 'tc'
+
+export interface FastpathOptions {
+  /** The compiled BPF programs. */
+  readonly object: string
+  /** Directory to pin them in; a BPF file system is mounted there if need be. */
+  readonly pins: string
+  /** Flows of each direction; rounded up to a power of two. */
+  readonly flows: number
+}
+
+export interface FastpathStatus {
+  readonly loaded: boolean
+  /** Why it is not loaded, or not pinned. */
+  readonly why: string
+  /** The last lines of the kernel's verifier, when it refused. */
+  readonly verifier: string
+  /** Flows go on while the daemon is away. */
+  readonly pinned?: boolean
+  /** A predecessor's tables were taken over. */
+  readonly adopted?: boolean
+  readonly attached?: Readonly<Record<string, Hook>>
+  readonly flows?: number
+  readonly capacity?: number
+  /** Flows that found no place and stay with the translator. */
+  readonly refused?: number
+  readonly translated64?: { readonly packets: number; readonly bytes: number }
+  readonly translated46?: { readonly packets: number; readonly bytes: number }
+  /** Why packets went on to the translator, or to the host. */
+  readonly passes?: readonly { readonly reason: string; readonly sentence: string; readonly packets: number }[]
+}
+
 export interface DataplaneOptions {
   /** Name of the TUN device, created persistent, with multi-queue and vnet header. */
   readonly device: string
@@ -71,6 +104,8 @@ export interface DataplaneOptions {
   /** The mapped session table; adopted when its layout, boot and namespace match. */
   readonly sessionFile: string
   readonly maxSessions: number
+  /** Without it every packet goes through the device. */
+  readonly fastpath?: FastpathOptions
   readonly config: DataplaneConfig
 }
 
@@ -205,7 +240,6 @@ export interface Traffic {
 /** The traffic is NAT64's; lost packets that were nobody's are counted there too. */
 export interface DataplaneStatus extends Traffic {
   readonly device: string
-  readonly datapath: 'tun'
   readonly threads: number
   /** Sessions taken over from the file at start. */
   readonly adopted: number
@@ -254,6 +288,9 @@ export interface Dataplane {
   readLog(buffer: Buffer): number
   /** Events noted, and events lost because nobody read for too long. */
   logCounters(): { readonly events: number; readonly lost: number }
+  /** Has the kernel translate on an interface, or not any more (`tun`). Returns an empty string, or why not. */
+  attach(interfaceName: string, hook: Hook | 'tun'): string
+  fastpath(): FastpathStatus
   /** Stops the threads. `keep` leaves the TUN device and the session file for a successor. Idempotent. */
   close(options?: { readonly keep?: boolean }): void
 }

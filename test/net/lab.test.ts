@@ -39,7 +39,7 @@ story('The lab', [], () => {
       const base = /http:\/\/\[[0-9a-f:]+\]:8064/.exec(lab.output)?.[0]
       const answer = await fetch(`${base}/api/v1/status`, { headers: { authorization: 'Bearer sixgate-lab' } })
       expect(answer.status).toBe(200)
-      expect(await answer.json()).toMatchObject({ nat64: { datapath: 'tun' } })
+      expect(await answer.json()).toMatchObject({ nat64: { datapath: 'tc' } })
     } finally {
       expect(await lab.stop('SIGINT', 30)).toEqual({ code: 0, signal: null })
     }

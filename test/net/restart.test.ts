@@ -23,7 +23,7 @@ story('A daemon that is killed in mid-connection', [], () => {
     const { gateway, router } = scene.now
     const client = await Host.start(scene.now.client)
     const server = await Host.start(scene.now.server)
-    await server.do('source', { host: '192.0.2.80', port: 19, seed: 'long', bytes: BYTES, pace: 5 })
+    await server.do('source', { host: '192.0.2.80', port: 19, seed: 'long', bytes: BYTES, pace: 20 })
     const handle = await client.do('download', { host: SERVER, port: 19 })
     const beyond = (bytes: number) =>
       until(`${bytes} bytes have come`, async () => (await client.do('progress', { handle })) > bytes, 60)

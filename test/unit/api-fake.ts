@@ -20,6 +20,7 @@ import type {
   BindingInfo,
   DataplaneStatus,
   DropCounter,
+  FastpathStatus,
   SessionFilter,
   SessionInfo,
   TracedPacket,
@@ -56,7 +57,6 @@ export const BINDING: BindingInfo = {
 
 const PLANE: DataplaneStatus = {
   device: 'sixgate0',
-  datapath: 'tun',
   threads: 2,
   adopted: 0,
   adoption: 'no file',
@@ -73,6 +73,20 @@ const PLANE: DataplaneStatus = {
   siit: { packets64: 5, bytes64: 500, packets46: 6, bytes46: 6000, dropped: 2 },
   mtus: [{ side: 'ipv4', device: 'wan0', mtu: 1500, routes: 2, example: '0.0.0.0/0' }],
   pools: [{ addresses: ['198.51.100.64/28'], portsUsed: 1, portsTotal: 1_032_192, blocksUsed: 0, blocksTotal: 0 }],
+}
+
+const FASTPATH: FastpathStatus = {
+  loaded: true,
+  why: '',
+  verifier: '',
+  pinned: true,
+  adopted: false,
+  flows: 1,
+  capacity: 1024,
+  refused: 0,
+  translated64: { packets: 9, bytes: 900 },
+  translated46: { packets: 8, bytes: 800 },
+  passes: [{ reason: 'NO_FLOW', sentence: 'no flow is installed for it', packets: 3 }],
 }
 
 export const DNS64: Dns64Stats = {
@@ -202,6 +216,8 @@ export class FakeGateway implements Gateway {
       this.foreseen.push(packet.toString('hex'))
       return { ...(TRACED[0] as TracedPacket), binding: true }
     },
+    attach: () => '',
+    fastpath: () => FASTPATH,
     clients: (top: number) =>
       [{ client: '2001:db8:1::5', packetsOut: 4, bytesOut: 400, packetsIn: 3, bytesIn: 4000 }].slice(0, top),
   }
@@ -222,6 +238,7 @@ export class FakeGateway implements Gateway {
       configHash: '0',
       interfaces: [{ name: 'lan0', role: 'inside', state: 'up', mtu: 1500, addresses: ['2001:db8:1::1/64'] }],
       ...translators(this.config, this.dataplane),
+      fastpath: FASTPATH,
       clients: this.dataplane.clients(20),
       dns64: DNS64,
       advertise: null,

@@ -208,7 +208,7 @@ describe('commands to the daemon', () => {
     for (const words of [
       /^sixgate 0\.0\.1, up 5s$/m,
       /^! the kernel does not agree$/m,
-      /^lan0 +inside +up +1500 +2001:db8:1::1\/64$/m,
+      /^lan0 +inside +up +1500 +- +2001:db8:1::1\/64$/m,
       /^nat64 on sixgate0: 1 of 1048576 sessions, 1 bindings$/m,
       /^ {2}198\.51\.100\.64\/28 +1 +1032192$/m,
       /^siit on sixgate0: IPv4 under 2001:db8:100::\/40, 1 mappings$/m,

@@ -46,7 +46,7 @@ export class FakePlane implements Dataplane {
     const { device, threads, maxSessions } = this.options
     const still = { packets64: 0, bytes64: 0, packets46: 0, bytes46: 0, dropped: 0 }
     const none = { sessions: 0, bindings: 0, halfOpen: 0, evicted: 0, ...still, siit: still, mtus: [], pools: [] }
-    return { device, datapath: 'tun', threads, adopted: 0, adoption: 'fake', maxSessions, ...none } as const
+    return { device, threads, adopted: 0, adoption: 'fake', maxSessions, ...none } as const
   }
 
   sessions = () => []
@@ -67,6 +67,8 @@ export class FakePlane implements Dataplane {
   logCounters = () => ({ events: 0, lost: 0 })
   foresee = () => ({}) as ReturnType<Dataplane['foresee']>
   clients = () => []
+  attach = () => ''
+  fastpath = () => ({ loaded: false, why: 'a fake has none', verifier: '' })
 
   close(options: { keep?: boolean } = {}): void {
     if (this.closed) return

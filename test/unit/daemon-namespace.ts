@@ -70,6 +70,8 @@ const openDataplane: OpenDataplane = ({ device }) => {
     bindings: () => [],
     drops: () => [],
     clients: () => [],
+    attach: () => '',
+    fastpath: () => ({ loaded: false, why: '', verifier: '' }),
     openTrace: () => 1,
     readTrace: () => undefined,
     closeTrace: () => {},
