@@ -34,7 +34,7 @@ GW_FN int gw_xdp64(struct xdp_md *ctx, const struct gw_packet *packet, const str
 		   uint8_t protocol)
 {
 	struct gw_plan plan = { .view = *v };
-	enum gw_pass why = gw_plan64(ctx, packet, protocol, &plan);
+	enum gw_pass why = gw_plan64(ctx, GW_XDP, packet, protocol, &plan);
 
 	if (!why && !plan.hop.port)
 		why = GW_PASS_NO_REDIRECT;
@@ -52,7 +52,7 @@ GW_FN int gw_xdp46(struct xdp_md *ctx, const struct gw_packet *packet, const str
 		   uint8_t protocol)
 {
 	struct gw_plan plan = { .view = *v };
-	enum gw_pass why = gw_plan46(ctx, packet, protocol, &plan);
+	enum gw_pass why = gw_plan46(ctx, GW_XDP, packet, protocol, &plan);
 
 	if (!why && !plan.hop.port)
 		why = GW_PASS_NO_REDIRECT;
@@ -173,7 +173,7 @@ GW_FN int gw_tc64(struct __sk_buff *ctx, const struct gw_packet *packet, const s
 		  uint8_t protocol)
 {
 	struct gw_plan plan = { .view = *v };
-	enum gw_pass why = gw_plan64(ctx, packet, protocol, &plan);
+	enum gw_pass why = gw_plan64(ctx, GW_TC, packet, protocol, &plan);
 
 	if (!why && !gw_resize_tc(ctx, packet, &plan, GW_TYPE_IP4))
 		why = GW_PASS_HEADROOM;
@@ -189,7 +189,7 @@ GW_FN int gw_tc46(struct __sk_buff *ctx, const struct gw_packet *packet, const s
 		  uint8_t protocol)
 {
 	struct gw_plan plan = { .view = *v };
-	enum gw_pass why = gw_plan46(ctx, packet, protocol, &plan);
+	enum gw_pass why = gw_plan46(ctx, GW_TC, packet, protocol, &plan);
 
 	if (!why && !gw_resize_tc(ctx, packet, &plan, GW_TYPE_IP6))
 		why = GW_PASS_HEADROOM;

@@ -12,6 +12,11 @@
 
 #define GW_FN static inline __attribute__((always_inline))
 #define GW_CALL static __attribute__((noinline))
+/*
+ * A function that the verifier judges once, not once for every way that leads to it: older kernels
+ * would give up. What is rare goes there. It takes numbers, the context and filled structs.
+ */
+#define GW_GLOBAL __attribute__((noinline))
 /* The first turn is nearly always the last: copies of the body would cost more than they gain. */
 #define GW_ROLLED _Pragma("clang loop unroll(disable)")
 
@@ -20,6 +25,10 @@
 #define GW_WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
 /* Keeps the compiler's loads on their side; the processor's order is tables.h's concern. */
 #define gw_barrier() asm volatile("" ::: "memory")
+
+/* Makes the compiler forget what it knows of a number, where an older verifier has forgotten it
+ * too. */
+#define gw_forget(x) asm volatile("" : "+r"(x))
 
 struct gateway gateway SEC(".data.gateway");
 

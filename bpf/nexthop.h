@@ -11,14 +11,6 @@
 #define GW_AF_INET 2
 #define GW_AF_INET6 10
 
-/* What a nexthop says, read at once. */
-struct gw_hop {
-	uint64_t macs0; /* the first 12 bytes of the frame */
-	uint32_t macs1;
-	uint32_t ifindex, port;
-	uint16_t vlan, mtu;
-};
-
 /* The programs' own copy; false when the entry changed meanwhile. */
 GW_FN bool gw_read_hop(uint32_t index, uint32_t generation, struct gw_hop *hop)
 {
@@ -76,17 +68,18 @@ GW_FN bool gw_claim_hop(struct nexthop *entry, uint32_t generation, const struct
 }
 
 /* Together with the tag, so that no other flow gets it that has come into the slot meanwhile. */
-GW_FN void gw_set_route(const struct gw_found *found, uint32_t route)
+GW_FN void gw_set_route(struct flow *flow, uint32_t tag, uint32_t route)
 {
-	uint64_t *head = (void *)found->flow;
-	uint64_t old = (uint64_t)GW_READ_ONCE(found->flow->route) << 32 | found->tag;
+	uint64_t *head = (void *)flow;
+	uint64_t old = (uint64_t)GW_READ_ONCE(flow->route) << 32 | tag;
 
-	__sync_val_compare_and_swap(head, old, (uint64_t)route << 32 | found->tag);
+	__sync_val_compare_and_swap(head, old, (uint64_t)route << 32 | tag);
 }
 
 /* Remembers the next hop with the flow; where the table is full the next packet looks it up again.
  */
-GW_FN void gw_keep_hop(const struct gw_found *found, uint32_t generation, const struct gw_hop *hop)
+GW_FN void gw_keep_hop(struct flow *flow, uint32_t tag, uint32_t generation,
+		       const struct gw_hop *hop)
 {
 	uint32_t home = flow_fold(hop->macs0 * 3 + hop->macs1 + ((uint64_t)hop->ifindex << 32));
 	uint32_t i;
@@ -96,31 +89,87 @@ GW_FN void gw_keep_hop(const struct gw_found *found, uint32_t generation, const 
 		struct nexthop *entry = bpf_map_lookup_elem(&nexthops, &at);
 
 		if (entry && gw_claim_hop(entry, generation, hop)) {
-			gw_set_route(found, generation << NEXTHOP_INDEX_BITS | at);
+			gw_set_route(flow, tag, generation << NEXTHOP_INDEX_BITS | at);
 			return;
 		}
 	}
 }
 
-/* A packet's addresses and ports in both families, and the one it leaves by. */
-struct gw_ends {
-	struct xlat_tuple6 six;
-	struct xlat_tuple4 four;
-	uint8_t family, protocol;
-};
-
 /*
  * Asks the kernel. Answers 0 unless a frame can be sent right away: no route, a route that rejects,
  * the host's own address, forwarding turned off, or no neighbour yet.
  */
-GW_FN int gw_ask(void *ctx, const struct gw_ends *ends, uint32_t ifindex, struct gw_hop *hop)
+GW_FN int gw_ask(void *ctx, struct bpf_fib_lookup *fib, struct gw_hop *hop)
 {
-	struct bpf_fib_lookup fib = { 0 };
-
-	fib.ifindex = ifindex;
-	fib.l4_protocol = ends->protocol;
 	/* Not 0, so that the answer holds the route's MTU. */
-	fib.tot_len = 1;
+	fib->tot_len = 1;
+	if (bpf_fib_lookup(ctx, fib, sizeof(*fib), 0) != BPF_FIB_LKUP_RET_SUCCESS)
+		return 0;
+	/* Routed to the translator: a hairpin, or a state that it has to see. */
+	if (fib->ifindex == gateway.device)
+		return 0;
+	hop->ifindex = fib->ifindex;
+	hop->mtu = fib->mtu_result;
+	__builtin_memcpy(&hop->macs0, fib->dmac, 6);
+	__builtin_memcpy((uint8_t *)&hop->macs0 + 6, fib->smac, 2);
+	__builtin_memcpy(&hop->macs1, fib->smac + 2, 4);
+	gw_find_port(fib->ifindex, hop);
+	return 1;
+}
+
+/* A flow leaves from its pool address, or from its server. */
+GW_FN void gw_from_pool(const struct flow *flow, struct bpf_fib_lookup *fib)
+{
+	fib->family = GW_AF_INET;
+	fib->ipv4_src = flow->pool.raw;
+	fib->ipv4_dst = flow->remote.raw;
+	fib->sport = flow->pool_port.raw;
+	fib->dport = flow->remote_port.raw;
+}
+
+GW_FN void gw_from_server(const struct flow *flow, struct bpf_fib_lookup *fib)
+{
+	const struct gateway_prefix *prefix =
+		&gw_config()->prefix[flow->prefix & (GATEWAY_PREFIXES - 1)];
+	struct xlat_ip6 base = xlat_load_ip6(prefix->base);
+	struct xlat_ip4 remote = { flow->remote };
+
+	base = xlat_embed(&base, prefix->length, remote);
+	fib->family = GW_AF_INET6;
+	__builtin_memcpy(fib->ipv6_src, base.b, 16);
+	__builtin_memcpy(fib->ipv6_dst, flow->client, 16);
+	fib->sport = flow->remote_port.raw;
+	fib->dport = flow->client_port.raw;
+}
+
+/* Asks, and keeps the answer with the flow. */
+GW_FN int gw_lookup_hop(void *ctx, const struct gw_question *question, struct gw_hop *hop)
+{
+	uint32_t generation = GW_READ_ONCE(gateway.route_generation);
+	struct bpf_fib_lookup fib = { .ifindex = question->ifindex };
+	uint32_t at = question->at;
+	struct flow *flow = question->family == 4 ? bpf_map_lookup_elem(&flows64, &at)
+						  : bpf_map_lookup_elem(&flows46, &at);
+
+	if (!flow)
+		return 0;
+	fib.l4_protocol = flow->protocol;
+	if (question->family == 4)
+		gw_from_pool(flow, &fib);
+	else
+		gw_from_server(flow, &fib);
+	if (!gw_ask(ctx, &fib, hop))
+		return 0;
+	gw_keep_hop(flow, question->tag, generation, hop);
+	return 1;
+}
+
+/* The same without a flow. */
+GW_FN int gw_ask_ends(void *ctx, const struct gw_ends *ends, uint32_t ifindex, struct gw_hop *hop)
+{
+	struct bpf_fib_lookup fib = { .ifindex = ifindex };
+
+	fib.l4_protocol = ends->protocol;
 	if (ends->family == 4) {
 		fib.family = GW_AF_INET;
 		fib.ipv4_src = ends->four.src.addr.raw;
@@ -134,80 +183,58 @@ GW_FN int gw_ask(void *ctx, const struct gw_ends *ends, uint32_t ifindex, struct
 		fib.sport = ends->six.src_port.raw;
 		fib.dport = ends->six.dst_port.raw;
 	}
-	if (bpf_fib_lookup(ctx, &fib, sizeof(fib), 0) != BPF_FIB_LKUP_RET_SUCCESS)
-		return 0;
-	if (fib.ifindex == gateway.device)
-		return 0;
-	hop->ifindex = fib.ifindex;
-	hop->mtu = fib.mtu_result;
-	__builtin_memcpy(&hop->macs0, fib.dmac, 6);
-	__builtin_memcpy((uint8_t *)&hop->macs0 + 6, fib.smac, 2);
-	__builtin_memcpy(&hop->macs1, fib.smac + 2, 4);
-	gw_find_port(fib.ifindex, hop);
-	return 1;
+	return gw_ask(ctx, &fib, hop);
 }
 
-/* As a function of its own: the stack of a program is small. */
-GW_CALL int gw_ask_once(void *ctx, const struct gw_ends *ends, uint32_t ifindex, struct gw_hop *hop)
+/* The kind of context is part of what the verifier has to know. */
+GW_GLOBAL int gw_lookup_xdp(struct xdp_md *ctx, const struct gw_question *question,
+			    struct gw_hop *hop)
 {
-	return gw_ask(ctx, ends, ifindex, hop);
+	return question && hop ? gw_lookup_hop(ctx, question, hop) : 0;
 }
 
-/* Where a flow leaves to, from its pool address or from its server. */
-GW_FN void gw_ends_of(const struct flow *flow, struct gw_ends *ends)
+GW_GLOBAL int gw_lookup_tc(struct __sk_buff *ctx, const struct gw_question *question,
+			   struct gw_hop *hop)
 {
-	const struct gateway_config *config = gw_config();
-	const struct gateway_prefix *prefix =
-		&config->prefix[flow->prefix & (GATEWAY_PREFIXES - 1)];
-	struct xlat_ip4 remote = { flow->remote };
-	struct xlat_ip6 base;
-
-	ends->protocol = flow->protocol;
-	if (ends->family == 4) {
-		ends->four.src.addr = flow->pool;
-		ends->four.dst.addr = flow->remote;
-		ends->four.src_port = flow->pool_port;
-		ends->four.dst_port = flow->remote_port;
-		return;
-	}
-	base = xlat_load_ip6(prefix->base);
-	ends->six.src = xlat_embed(&base, prefix->length, remote);
-	ends->six.dst = xlat_load_ip6(flow->client);
-	ends->six.src_port = flow->remote_port;
-	ends->six.dst_port = flow->client_port;
+	return question && hop ? gw_lookup_hop(ctx, question, hop) : 0;
 }
 
-/* Asks, and keeps the answer with the flow. */
-GW_CALL int gw_lookup_hop(void *ctx, const struct gw_found *found, uint32_t ifindex,
-			  uint32_t family, struct gw_hop *hop)
+GW_GLOBAL int gw_ask_xdp(struct xdp_md *ctx, const struct gw_ends *ends, uint32_t ifindex,
+			 struct gw_hop *hop)
 {
-	uint32_t generation = GW_READ_ONCE(gateway.route_generation);
-	struct gw_ends ends = { .family = (uint8_t)family };
-
-	gw_ends_of(found->flow, &ends);
-	if (!gw_ask(ctx, &ends, ifindex, hop))
-		return 0;
-	gw_keep_hop(found, generation, hop);
-	return 1;
+	return ends && hop ? gw_ask_ends(ctx, ends, ifindex, hop) : 0;
 }
+
+GW_GLOBAL int gw_ask_tc(struct __sk_buff *ctx, const struct gw_ends *ends, uint32_t ifindex,
+			struct gw_hop *hop)
+{
+	return ends && hop ? gw_ask_ends(ctx, ends, ifindex, hop) : 0;
+}
+
+enum gw_hook { GW_XDP, GW_TC };
 
 /* The flow's next hop, remembered or asked for. */
-GW_FN enum gw_pass gw_route(void *ctx, const struct gw_found *found, uint32_t ifindex,
-			    uint32_t family, struct gw_hop *hop)
+GW_FN enum gw_pass gw_route(void *ctx, enum gw_hook hook, const struct gw_found *found,
+			    uint32_t ifindex, uint32_t family, struct gw_hop *hop)
 {
 	uint32_t generation = GW_READ_ONCE(gateway.route_generation);
 	uint32_t route = GW_READ_ONCE(found->flow->route);
-	struct gw_hop answer;
-	struct gw_found copy;
+	struct gw_rare *rare;
 
 	if (XLAT_LIKELY(route >> NEXTHOP_INDEX_BITS == generation) &&
 	    XLAT_LIKELY(gw_read_hop(route & (NEXTHOPS - 1), generation, hop)))
 		return GW_OK;
-	/* Copies, so that the caller's own stay in registers. */
-	copy = *found;
-	if (!gw_lookup_hop(ctx, &copy, ifindex, family, &answer))
+	rare = gw_rare();
+	if (!rare)
 		return GW_PASS_NO_NEXTHOP;
-	*hop = answer;
+	rare->question.at = found->at;
+	rare->question.tag = found->tag;
+	rare->question.ifindex = ifindex;
+	rare->question.family = family;
+	if (!(hook == GW_XDP ? gw_lookup_xdp(ctx, &rare->question, &rare->hop)
+			     : gw_lookup_tc(ctx, &rare->question, &rare->hop)))
+		return GW_PASS_NO_NEXTHOP;
+	*hop = rare->hop;
 	return GW_OK;
 }
 

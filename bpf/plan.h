@@ -100,65 +100,77 @@ GW_FN void gw_ends_ports(const struct xlat_view *v, struct gw_ends *ends)
 }
 
 /* Without a flow, where both addresses translate by themselves. */
-GW_FN enum gw_pass gw_plan_siit64(void *ctx, const struct gw_packet *packet,
+GW_FN enum gw_pass gw_plan_siit64(void *ctx, enum gw_hook hook, const struct gw_packet *packet,
 				  const struct gateway_config *config, uint8_t protocol,
 				  struct gw_plan *plan)
 {
-	struct gw_ends ends = { .family = 4, .protocol = protocol };
-	struct gw_hop hop = { 0 };
+	struct gw_rare *rare = gw_rare();
+	struct gw_ends *ends;
 
 	if (gw_clamps(config, &plan->view, protocol))
 		return GW_PASS_TCP_FLAGS;
-	ends.six.src = xlat_load_ip6(packet->ip + XLAT_IP6_SRC);
-	ends.six.dst = xlat_load_ip6(packet->ip + XLAT_IP6_DST);
-	gw_ends_ports(&plan->view, &ends);
-	if (!gw_siit64(config == &gateway.config[1], &ends))
+	if (!rare)
 		return GW_PASS_NO_FLOW;
-	if (!gw_ask_once(ctx, &ends, packet->ifindex, &hop))
+	ends = &rare->ends;
+	ends->family = 4;
+	ends->protocol = protocol;
+	ends->six.src = xlat_load_ip6(packet->ip + XLAT_IP6_SRC);
+	ends->six.dst = xlat_load_ip6(packet->ip + XLAT_IP6_DST);
+	gw_ends_ports(&plan->view, ends);
+	if (!gw_siit64(config == &gateway.config[1], ends))
+		return GW_PASS_NO_FLOW;
+	if (!(hook == GW_XDP ? gw_ask_xdp(ctx, ends, packet->ifindex, &rare->hop)
+			     : gw_ask_tc(ctx, ends, packet->ifindex, &rare->hop)))
 		return GW_PASS_NO_NEXTHOP;
-	plan->hop = hop;
+	plan->hop = rare->hop;
 	gw_measure(packet, XLAT_IP4_LEN, plan);
 	if (XLAT_UNLIKELY(!gw_fits(plan, config->least4)))
 		return GW_PASS_TOO_BIG;
 	plan->found.flow = NULL;
-	plan->four.to = ends.four;
-	plan->four.to.delta = xlat_delta64(&ends.six, &ends.four);
+	plan->four.to = ends->four;
+	plan->four.to.delta = xlat_delta64(&ends->six, &ends->four);
 	plan->four.id = xlat_be16(bpf_get_prandom_u32());
 	gw_params(config, plan);
 	xlat_plain64(packet->ip, &plan->view, &plan->four.to, &plan->plain);
 	return GW_OK;
 }
 
-GW_FN enum gw_pass gw_plan_siit46(void *ctx, const struct gw_packet *packet,
+GW_FN enum gw_pass gw_plan_siit46(void *ctx, enum gw_hook hook, const struct gw_packet *packet,
 				  const struct gateway_config *config, uint8_t protocol,
 				  struct gw_plan *plan)
 {
-	struct gw_ends ends = { .family = 6, .protocol = protocol };
-	struct gw_hop hop = { 0 };
+	struct gw_rare *rare = gw_rare();
+	struct gw_ends *ends;
 
 	if (gw_clamps(config, &plan->view, protocol))
 		return GW_PASS_TCP_FLAGS;
-	ends.four.src = xlat_load_ip4(packet->ip + XLAT_IP4_SRC);
-	ends.four.dst = xlat_load_ip4(packet->ip + XLAT_IP4_DST);
-	gw_ends_ports(&plan->view, &ends);
-	if (!gw_siit46(config == &gateway.config[1], &ends))
+	if (!rare)
 		return GW_PASS_NO_FLOW;
-	if (!gw_ask_once(ctx, &ends, packet->ifindex, &hop))
+	ends = &rare->ends;
+	ends->family = 6;
+	ends->protocol = protocol;
+	ends->four.src = xlat_load_ip4(packet->ip + XLAT_IP4_SRC);
+	ends->four.dst = xlat_load_ip4(packet->ip + XLAT_IP4_DST);
+	gw_ends_ports(&plan->view, ends);
+	if (!gw_siit46(config == &gateway.config[1], ends))
+		return GW_PASS_NO_FLOW;
+	if (!(hook == GW_XDP ? gw_ask_xdp(ctx, ends, packet->ifindex, &rare->hop)
+			     : gw_ask_tc(ctx, ends, packet->ifindex, &rare->hop)))
 		return GW_PASS_NO_NEXTHOP;
-	plan->hop = hop;
+	plan->hop = rare->hop;
 	gw_measure(packet, XLAT_IP6_LEN, plan);
 	if (XLAT_UNLIKELY(!gw_fits46(config, plan, config->least6)))
 		return GW_PASS_TOO_BIG;
 	plan->found.flow = NULL;
-	plan->six.to = ends.six;
-	plan->six.to.delta = xlat_delta46(&ends.four, &ends.six);
+	plan->six.to = ends->six;
+	plan->six.to.delta = xlat_delta46(&ends->four, &ends->six);
 	gw_params(config, plan);
 	xlat_plain46(packet->ip, &plan->view, &plan->six.to, &plan->plain);
 	return GW_OK;
 }
 
-GW_FN enum gw_pass gw_plan64(void *ctx, const struct gw_packet *packet, uint8_t protocol,
-			     struct gw_plan *plan)
+GW_FN enum gw_pass gw_plan64(void *ctx, enum gw_hook hook, const struct gw_packet *packet,
+			     uint8_t protocol, struct gw_plan *plan)
 {
 	const struct gateway_config *config = gw_config();
 	struct xlat_tuple4 *to = &plan->four.to;
@@ -172,11 +184,11 @@ GW_FN enum gw_pass gw_plan64(void *ctx, const struct gw_packet *packet, uint8_t 
 		return why;
 	why = gw_find64(config, packet->ip, &plan->view, &plan->found);
 	if (XLAT_UNLIKELY(why) && config->flags & GATEWAY_SIIT)
-		return gw_plan_siit64(ctx, packet, config, protocol, plan);
+		return gw_plan_siit64(ctx, hook, packet, config, protocol, plan);
 	if (!why)
 		why = gw_check_flags(&plan->view, protocol);
 	if (!why)
-		why = gw_route(ctx, &plan->found, packet->ifindex, 4, &plan->hop);
+		why = gw_route(ctx, hook, &plan->found, packet->ifindex, 4, &plan->hop);
 	if (XLAT_UNLIKELY(why))
 		return why;
 	gw_measure(packet, XLAT_IP4_LEN, plan);
@@ -197,8 +209,8 @@ GW_FN enum gw_pass gw_plan64(void *ctx, const struct gw_packet *packet, uint8_t 
 	return GW_OK;
 }
 
-GW_FN enum gw_pass gw_plan46(void *ctx, const struct gw_packet *packet, uint8_t protocol,
-			     struct gw_plan *plan)
+GW_FN enum gw_pass gw_plan46(void *ctx, enum gw_hook hook, const struct gw_packet *packet,
+			     uint8_t protocol, struct gw_plan *plan)
 {
 	const struct gateway_config *config = gw_config();
 	struct xlat_tuple6 *to = &plan->six.to;
@@ -215,11 +227,11 @@ GW_FN enum gw_pass gw_plan46(void *ctx, const struct gw_packet *packet, uint8_t 
 		return why;
 	why = gw_find46(config, packet->ip, &plan->view, &plan->found);
 	if (XLAT_UNLIKELY(why) && config->flags & GATEWAY_SIIT)
-		return gw_plan_siit46(ctx, packet, config, protocol, plan);
+		return gw_plan_siit46(ctx, hook, packet, config, protocol, plan);
 	if (!why)
 		why = gw_check_flags(&plan->view, protocol);
 	if (!why)
-		why = gw_route(ctx, &plan->found, packet->ifindex, 6, &plan->hop);
+		why = gw_route(ctx, hook, &plan->found, packet->ifindex, 6, &plan->hop);
 	if (XLAT_UNLIKELY(why))
 		return why;
 	gw_measure(packet, XLAT_IP6_LEN, plan);

@@ -95,13 +95,13 @@ GW_FN bool gw_to6(void *trie, const struct gateway_config *config, struct xlat_i
  * The IPv4 ends of a packet; 0 where they are not for the fast path. A destination by the prefix
  * that has a mapping is a hairpin (RFC 7757 4.2).
  */
-GW_CALL int gw_siit64(uint32_t active, struct gw_ends *ends)
+GW_GLOBAL int gw_siit64(uint32_t active, struct gw_ends *ends)
 {
 	void *trie6 = bpf_map_lookup_elem(&siit6, &active);
 	void *trie4 = bpf_map_lookup_elem(&siit4, &active);
 	bool by_prefix, barrier;
 
-	if (!trie6 || !trie4)
+	if (!trie6 || !trie4 || !ends)
 		return 0;
 	if (!gw_to4(trie6, &ends->six.src, &ends->four.src, &by_prefix))
 		return 0;
@@ -112,12 +112,12 @@ GW_CALL int gw_siit64(uint32_t active, struct gw_ends *ends)
 }
 
 /* The IPv6 ends of a packet. */
-GW_CALL int gw_siit46(uint32_t active, struct gw_ends *ends)
+GW_GLOBAL int gw_siit46(uint32_t active, struct gw_ends *ends)
 {
 	const struct gateway_config *config = &gateway.config[active & 1];
 	void *trie4 = bpf_map_lookup_elem(&siit4, &active);
 
-	return trie4 && gw_to6(trie4, config, ends->four.src, &ends->six.src) &&
+	return trie4 && ends && gw_to6(trie4, config, ends->four.src, &ends->six.src) &&
 	       gw_to6(trie4, config, ends->four.dst, &ends->six.dst);
 }
 

@@ -11,7 +11,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const output = join(root, 'native', 'build')
-/** What no build has used for so long is stale. */
+/** What is so old is of another tree or time; at worst it is built again. */
 const STALE_MS = 3_600_000
 
 const FLAGS = ['-target', 'bpf', '-mcpu=v3', '-O2', '-g', '-std=gnu11', '-ffreestanding', '-Wall', '-Wextra']
@@ -41,7 +41,7 @@ function compile(clang, args) {
   })
 }
 
-/** Objects of the same program that nothing has used for an hour. */
+/** Objects of the same program that are an hour old. */
 function removeStale(name) {
   for (const file of readdirSync(output).filter((each) => each.startsWith(`${name}-`) && each.endsWith('.bpf.o'))) {
     const path = join(output, file)
