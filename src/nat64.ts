@@ -112,6 +112,9 @@ export function dataplaneOptions(config: Config, host: Host, names: Names): Data
   }
 }
 
+/** Next hop of the routes into the device. */
+const NEXT_HOP = 'fe80::1'
+
 function sysctl(value: string, name: string): Sysctl {
   return { kind: 'sysctl', name, value }
 }
@@ -129,16 +132,25 @@ function deviceResources({ device }: Names, host: Host): Resource[] {
     sysctl(reversePath, deviceSysctl('net.ipv4.conf', device, 'rp_filter')),
     sysctl('1', deviceSysctl('net.ipv4.conf', device, 'accept_local')),
     { kind: 'link', dev: device, attribute: 'up', value: 'up' },
+    { kind: 'neighbour', dev: device, address: NEXT_HOP },
   ]
 }
 
-function routes(nat64: Nat64Config, { device: dev }: Names, shared: readonly Shared[]): Resource[] {
+/**
+ * IPv6 goes by a next hop: without one the kernel keeps a neighbour for each destination, and can forward nothing when
+ * forged sources on some link have filled its table of neighbours.
+ */
+export function deviceRoute(prefix: string, { device: dev }: Names): Resource {
+  const route = { kind: 'route', prefix, dev, table: MAIN_TABLE } as const
+  return prefix.includes(':')
+    ? { ...route, family: 6, via: NEXT_HOP, metric: 1024 }
+    : { ...route, family: 4, metric: 0 }
+}
+
+function routes(nat64: Nat64Config, names: Names, shared: readonly Shared[]): Resource[] {
   const hosts = new Set(shared.map(({ address }) => `${address}/32`))
   const pools = nat64.pools.flatMap(({ addresses }) => addresses).filter((pool) => !hosts.has(pool))
-  return [...new Set([...nat64.prefixes, ...pools])].map((prefix) => {
-    const family = prefix.includes(':') ? 6 : 4
-    return { kind: 'route', family, prefix, dev, table: MAIN_TABLE, metric: family === 6 ? 1024 : 0 }
-  })
+  return [...new Set([...nat64.prefixes, ...pools])].map((prefix) => deviceRoute(prefix, names))
 }
 
 /**

@@ -6,18 +6,15 @@
 import type { Config } from './config/schema.ts'
 import type { Fault } from './errors.ts'
 import { type Feature, type Host, type Names, ownIpv4, within } from './feature.ts'
-import { planDevice } from './nat64.ts'
+import { deviceRoute, planDevice } from './nat64.ts'
 import { parsePrefix } from './net/address.ts'
 import { outermost } from './net/prefix-map.ts'
 import { type Desired, NOTHING } from './system/reconcile.ts'
-import { MAIN_TABLE, type Resource } from './system/system.ts'
+import type { Resource } from './system/system.ts'
 
-function routes({ siit }: Config, { device: dev }: Names): Resource[] {
+function routes({ siit }: Config, names: Names): Resource[] {
   const prefixes = [...(siit?.prefix === undefined ? [] : [siit.prefix]), ...(siit?.map ?? []).map(({ ipv4 }) => ipv4)]
-  return outermost(prefixes).map((prefix) => {
-    const family = prefix.includes(':') ? 6 : 4
-    return { kind: 'route', family, prefix, dev, table: MAIN_TABLE, metric: family === 6 ? 1024 : 0 }
-  })
+  return outermost(prefixes).map((prefix) => deviceRoute(prefix, names))
 }
 
 export const siit: Feature = {

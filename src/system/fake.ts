@@ -136,6 +136,7 @@ export class FakeSystem implements System {
       (resource) =>
         (resource.kind === 'nft' && resource.name === table) ||
         (resource.kind === 'tun' && resource.dev === device) ||
+        resource.kind === 'neighbour' ||
         ('protocol' in resource && resource.protocol === PROTOCOL),
     )
   }

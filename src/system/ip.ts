@@ -5,6 +5,7 @@ import type {
   InterfaceAddress,
   LinkAttribute,
   LinkInfo,
+  Neighbour,
   ProxyNeighbour,
   Resource,
   Route,
@@ -114,8 +115,8 @@ export function toRule(rule: IpRule, family: 4 | 6): Rule {
   }
 }
 
-export function toProxy(neighbour: IpNeighbour): ProxyNeighbour | undefined {
-  return neighbour.dev === undefined ? undefined : { kind: 'proxy', dev: neighbour.dev, address: neighbour.dst }
+export function toNeighbour({ dev, dst: address, proxy }: IpNeighbour): ProxyNeighbour | Neighbour | undefined {
+  return dev === undefined ? undefined : { kind: proxy === undefined ? 'neighbour' : 'proxy', dev, address }
 }
 
 export function toAddresses(link: IpLink): InterfaceAddress[] {
@@ -204,6 +205,12 @@ export function ipLines({ before, after }: Change): string[] {
       return [...(after ? [ruleLine('add', after as Rule)] : []), ...(before ? [ruleLine('del', before as Rule)] : [])]
     case 'proxy':
       return [`neigh ${after ? 'add' : 'del'} proxy ${resource.address} dev ${resource.dev} protocol ${PROTOCOL}`]
+    case 'neighbour':
+      return [
+        after
+          ? `neigh replace ${resource.address} dev ${resource.dev} nud permanent protocol ${PROTOCOL}`
+          : `neigh del ${resource.address} dev ${resource.dev}`,
+      ]
     default:
       return []
   }

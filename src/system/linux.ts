@@ -12,7 +12,7 @@ import {
   linkAttribute,
   toAddresses,
   toLinkInfo,
-  toProxy,
+  toNeighbour,
   toRoute,
   toRule,
 } from './ip.ts'
@@ -50,9 +50,16 @@ async function rulesOf(family: 4 | 6): Promise<Resource[]> {
   return (await ip<IpRule>(`-${family}`, 'rule', 'show')).map((rule) => toRule(rule, family))
 }
 
-async function proxies(): Promise<Resource[]> {
-  return (await ip<IpNeighbour>('neigh', 'show', 'proxy')).flatMap((row) => toProxy(row) ?? [])
+/** What was set by hand: proxy entries and permanent neighbours. */
+async function neighbours(): Promise<IpNeighbour[]> {
+  const sets = await Promise.all([
+    ip<IpNeighbour>('neigh', 'show', 'proxy'),
+    ip<IpNeighbour>('neigh', 'show', 'nud', 'permanent'),
+  ])
+  return sets.flat()
 }
+
+const toNeighbours = (rows: readonly IpNeighbour[]) => rows.flatMap((row) => toNeighbour(row) ?? [])
 
 /** A run of changes that one program makes. */
 interface Batch {
@@ -147,7 +154,7 @@ export class LinuxSystem implements System {
     const jobs: Promise<void>[] = []
     if (kinds.has('link') || kinds.has('vlan') || kinds.has('tun')) jobs.push(this.#readLinks(wanted).then(add))
     if (kinds.has('address')) jobs.push(ip<IpLink>('address', 'show').then((links) => add(links.flatMap(toAddresses))))
-    if (kinds.has('proxy')) jobs.push(proxies().then(add))
+    if (kinds.has('proxy') || kinds.has('neighbour')) jobs.push(neighbours().then((rows) => add(toNeighbours(rows))))
     if (kinds.has('rule')) jobs.push(...FAMILIES.map((family) => rulesOf(family).then(add)))
     const routeSets = new Map<string, Route>()
     for (const resource of wanted as readonly Resource[]) {
@@ -201,13 +208,13 @@ export class LinuxSystem implements System {
   }
 
   async marked(table: string, device: string): Promise<readonly Resource[]> {
-    const [tuns, routes4, routes6, rules4, rules6, neighbours, nft] = await Promise.all([
+    const [tuns, routes4, routes6, rules4, rules6, neighbourRows, nft] = await Promise.all([
       this.#readLinks([{ kind: 'tun', dev: device }]),
       ip<IpRoute>('-4', 'route', 'show', 'table', 'all', 'proto', PROTOCOL),
       ip<IpRoute>('-6', 'route', 'show', 'table', 'all', 'proto', PROTOCOL),
       rulesOf(4),
       rulesOf(6),
-      ip<IpNeighbour>('neigh', 'show', 'proxy'),
+      neighbours(),
       this.#nft.read({ kind: 'nft', family: 'inet', name: table, rules: '' }),
     ])
     return [
@@ -215,7 +222,7 @@ export class LinuxSystem implements System {
       ...routes4.map((row) => toRoute({ ...row, protocol: PROTOCOL }, 4)),
       ...routes6.map((row) => toRoute({ ...row, protocol: PROTOCOL }, 6)),
       ...[...rules4, ...rules6].filter((rule) => rule.kind === 'rule' && rule.protocol === PROTOCOL),
-      ...neighbours.filter(({ protocol }) => protocol === PROTOCOL).flatMap((row) => toProxy(row) ?? []),
+      ...toNeighbours(neighbourRows.filter(({ protocol }) => protocol === PROTOCOL)),
       ...(nft ? [nft] : []),
     ]
   }

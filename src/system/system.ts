@@ -4,7 +4,7 @@
  * and a signal that something moved. linux.ts talks to the kernel, fake.ts keeps it all in memory.
  */
 
-/** Number the gateway marks its routes, rules and proxy entries with (rtm_protocol; see rt_protos). */
+/** Number the gateway marks its routes, rules and neighbours with (rtm_protocol; see rt_protos). */
 export const PROTOCOL = '64'
 
 export const MAIN_TABLE = '254'
@@ -83,6 +83,16 @@ export interface ProxyNeighbour {
   readonly address: string
 }
 
+/**
+ * A next hop on a link without link-layer addresses. The kernel never drops it from its table of neighbours, which all
+ * network namespaces share and anybody on a link can fill.
+ */
+export interface Neighbour {
+  readonly kind: 'neighbour'
+  readonly dev: string
+  readonly address: string
+}
+
 /** One nftables table, replaced whole. */
 export interface NftTable {
   readonly kind: 'nft'
@@ -92,7 +102,17 @@ export interface NftTable {
   readonly rules: string
 }
 
-export type Resource = Sysctl | LinkSetting | Vlan | Tun | InterfaceAddress | Route | Rule | ProxyNeighbour | NftTable
+export type Resource =
+  | Sysctl
+  | LinkSetting
+  | Vlan
+  | Tun
+  | InterfaceAddress
+  | Route
+  | Rule
+  | ProxyNeighbour
+  | Neighbour
+  | NftTable
 
 /** From one value to another; a missing one means absent. Both have the same key. */
 export interface Change {
@@ -171,7 +191,8 @@ export function keyOf(resource: Resource): string {
     case 'rule':
       return `rule ${resource.family} ${resource.priority} ${resource.mark ?? ''}`
     case 'proxy':
-      return `proxy ${resource.dev} ${resource.address}`
+    case 'neighbour':
+      return `${resource.kind} ${resource.dev} ${resource.address}`
     case 'nft':
       return `nft ${resource.family} ${resource.name}`
   }

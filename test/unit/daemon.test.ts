@@ -19,7 +19,8 @@ describe('the daemon', () => {
     const daemon = await world.start(config())
     expect(daemon.dataplane).toBe(world.planes[0])
     for (const parts of [
-      ['route', '64:ff9b::/96', 'sixgate0'],
+      ['neighbour', 'sixgate0', 'fe80::1'],
+      ['route', '64:ff9b::/96', 'sixgate0', 'fe80::1'],
       ['route', '198.51.100.64/28', 'sixgate0'],
       ['route', '0.0.0.0/0', '192.0.2.1'],
       ['net.ipv4.ip_forward', '"1"'],

@@ -6,7 +6,7 @@ import { ChangeFailed, keyOf, type Resource, type System, satisfies } from '../.
 
 export interface Promised {
   readonly name: string
-  /** `system` has the links lan0 and wan0, up, without addresses of their own. */
+  /** `system` has the links lan0, wan0 and, without ARP, point0, up, without addresses of their own. */
   run(system: System): Promise<void>
 }
 
@@ -23,6 +23,7 @@ const route4: Resource = {
 }
 const default4: Resource = { ...route4, prefix: '0.0.0.0/0' }
 const host4: Resource = { kind: 'route', family: 4, prefix: '192.0.2.77/32', dev: 'lan0', table: '6464', metric: 0 }
+const nextHop: Resource = { kind: 'neighbour', dev: 'point0', address: 'fe80::1' }
 const route6: Resource = { kind: 'route', family: 6, prefix: '64:ff9b::/96', dev: 'lan0', table: '254', metric: 1024 }
 
 /** One of each kind, in an order that works. */
@@ -38,6 +39,7 @@ const SAMPLES: readonly Resource[] = [
   default4,
   host4,
   route6,
+  nextHop,
   { kind: 'rule', family: 4, priority: 7, table: '6464', mark: '0x1000/0x1000' },
   { kind: 'proxy', dev: 'wan0', address: '198.51.100.65' },
   { kind: 'nft', family: 'inet', name: 'sixgate', rules: 'chain x {\n comment "one"\n}' },
@@ -82,6 +84,7 @@ export const CONTRACT: readonly Promised[] = [
       const again = [
         address4,
         route4,
+        nextHop,
         SAMPLES.at(-1) as Resource,
         SAMPLES.at(-2) as Resource,
         SAMPLES.at(-3) as Resource,
@@ -132,6 +135,19 @@ export const CONTRACT: readonly Promised[] = [
     },
   },
   {
+    name: 'gives a route into a link a next hop, in place',
+    async run(system) {
+      const direct: Resource = { ...route6, dev: 'point0' }
+      const byNextHop: Resource = { ...direct, via: 'fe80::1' }
+      await during(system, [nextHop, direct], async () => {
+        await system.change([{ before: direct, after: byNextHop }])
+        assert.ok(satisfies(await one(system, direct), byNextHop))
+        await system.change([{ before: byNextHop }])
+        assert.equal(await one(system, direct), undefined)
+      })
+    },
+  },
+  {
     name: 'lists links with their addresses',
     async run(system) {
       await during(system, [address4], async () => {
@@ -151,7 +167,7 @@ export const CONTRACT: readonly Promised[] = [
     name: 'finds by their mark the routes, rules and tables that are its own, and no others',
     async run(system) {
       const theirs: Resource = { ...route6, prefix: '2001:db8:f::/48', protocol: '3' }
-      const ours = [route6, SAMPLES.at(-3) as Resource, SAMPLES.at(-1) as Resource]
+      const ours = [route6, nextHop, SAMPLES.at(-3) as Resource, SAMPLES.at(-1) as Resource]
       await during(system, [...ours, theirs], async () => {
         const marked = (await system.marked('sixgate', 'sixgate0')).map(keyOf)
         assert.deepEqual(marked.sort(), ours.map(keyOf).sort())

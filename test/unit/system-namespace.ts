@@ -15,6 +15,9 @@ for (const name of ['lan0', 'wan0']) {
   ip('link', 'set', `${name}p`, 'up')
 }
 
+ip('link', 'add', 'point0', 'type', 'veth', 'peer', 'name', 'point0p')
+ip('link', 'set', 'point0', 'arp', 'off', 'up')
+
 for (const { name, run } of [...CONTRACT, ...KERNEL]) {
   let error: string | undefined
   try {

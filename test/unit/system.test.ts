@@ -24,7 +24,7 @@ async function inNamespace(): Promise<Map<string, Result>> {
 }
 
 describe('the fake system', () => {
-  for (const { name, run } of CONTRACT) it(name, () => run(new FakeSystem()))
+  for (const { name, run } of CONTRACT) it(name, () => run(new FakeSystem(['lo', 'lan0', 'wan0', 'point0'])))
 })
 
 describe('the real system in a namespace', () => {
