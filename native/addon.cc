@@ -8,6 +8,7 @@ static Napi::Object initialise(Napi::Env env, Napi::Object exports)
 {
 	register_datagram(env, exports);
 	register_dataplane(env, exports);
+	register_tunnels(env, exports);
 	return exports;
 }
 

@@ -4,3 +4,4 @@
 #include <napi.h>
 
 void register_dataplane(Napi::Env env, Napi::Object exports);
+void register_tunnels(Napi::Env env, Napi::Object exports);

@@ -74,6 +74,8 @@ bool Tun::open(const TunOptions &options, TunError &why)
 	constexpr unsigned basic = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
 	constexpr unsigned wanted[] = {basic | TUN_F_USO4 | TUN_F_USO6, basic, TUN_F_CSUM, 0};
 	for (unsigned flags : wanted) {
+		if (flags && !options.offloads)
+			continue;
 		offloads_ = flags;
 		if (ioctl(queues_[0], TUNSETOFFLOAD, flags) == 0)
 			break;

@@ -23,6 +23,8 @@ struct TunError {
 struct TunOptions {
 	std::string name;
 	unsigned queues = 1;
+	/* Without, the kernel divides super-packets and finishes checksums before they come. */
+	bool offloads = true;
 };
 
 class Tun {

@@ -27,11 +27,14 @@ import { FileLedger, type Ledger } from './system/ledger.ts'
 import { type Lock, lock } from './system/lock.ts'
 import { NOTHING, reconcile, union } from './system/reconcile.ts'
 import { keyOf, type Resource, type Sysctl, type System } from './system/system.ts'
+import { type OpenTunnels, openTunnels } from './system/tunnels.ts'
 import { Translator } from './translator.ts'
+import { TunnelService, type TunnelsReport } from './tunnel-service.ts'
+import { tunnels } from './tunnels.ts'
 
 export type { Status } from './status.ts'
 
-export const FEATURES: readonly Feature[] = [interfaces, nat64, siit, advertise]
+export const FEATURES: readonly Feature[] = [interfaces, nat64, siit, tunnels, advertise]
 
 /** Changes in the kernel come in bursts; one look after the burst is enough. */
 const SETTLE = 200
@@ -57,6 +60,7 @@ export interface DaemonOptions {
   readonly system: System
   readonly openDataplane: OpenDataplane
   readonly startDns64?: StartDns64
+  readonly openTunnels?: OpenTunnels
   readonly log: Log
   readonly clock?: Clock
 }
@@ -75,6 +79,7 @@ export class Daemon {
   readonly #datapath: Datapath
   readonly #dns64: Dns64Service
   readonly #bindingLog: BindingLogService
+  readonly #tunnels: TunnelService
   readonly #services: readonly Service[]
   readonly #started: number
   #config: Config
@@ -104,7 +109,9 @@ export class Daemon {
     this.#bindingLog = new BindingLogService(() => this.dataplane, this.#clock, log)
     this.#translator = new Translator(options.openDataplane, log, (plane) => this.#bindingLog.over(plane))
     this.#datapath = new Datapath(log)
+    this.#tunnels = new TunnelService(options.openTunnels ?? openTunnels, log, () => this.#host)
     this.#services = [
+      this.#tunnels,
       new Dhcp4Service(system, this.#clock, log, names, () => this.#changed()),
       new AdvertiseService(system, this.#clock, log, names),
       this.#dns64,
@@ -137,6 +144,10 @@ export class Daemon {
     return { stats: () => this.#bindingLog.status() }
   }
 
+  get tunnels(): { report(): TunnelsReport | undefined } {
+    return this.#tunnels
+  }
+
   /** One thing at a time: a change, a review or the end. */
   #exclusively<T>(action: () => Promise<T>): Promise<T> {
     const result = this.#queue.then(action)
@@ -153,7 +164,13 @@ export class Daemon {
       const value = remembered?.value ?? values[index]?.value
       if (value !== undefined) sysctls[resource.name] = value
     }
-    this.#host = { links, sysctls }
+    const made = new Set(
+      [...this.#ledger.entries.values()].flatMap(({ set }) =>
+        // a TUN device is there before the reconciler comes, and has this from it at once
+        set?.kind === 'vlan' || (set?.kind === 'link' && set.attribute === 'addrgenmode') ? [set.dev] : [],
+      ),
+    )
+    this.#host = { links, sysctls, made }
     return this.#host
   }
 
@@ -259,6 +276,8 @@ export class Daemon {
       })
       this.#translator.open(plane)
     }
+    undo.push(() => (previous ? this.#tunnels.update(previous) : this.#tunnels.close()))
+    this.#tunnels.prepare(config)
     const applied = await reconcile(this.system, this.#ledger, this.#desired(config, host), marked)
     undo.push(applied.undo)
     this.#log.debug({ changes: applied.changes.length }, 'the kernel agrees')
@@ -348,6 +367,7 @@ export class Daemon {
       this.#log.warn({ device: options.device }, 'the device vanished and is made again')
       this.#translator.open(options)
     }
+    this.#tunnels.prepare(this.#config)
     const { changes } = await reconcile(this.system, this.#ledger, this.#desired(this.#config, host))
     if (changes.length > 0) {
       const keys = changes.map(({ before, after }) => keyOf((after ?? before) as Resource))

@@ -12,6 +12,10 @@ export interface Host {
   readonly links: readonly LinkInfo[]
   /** Values as they were before the gateway changed them. */
   readonly sysctls: Readonly<Record<string, string>>
+  /** Links that the gateway has made. */
+  readonly made?: ReadonlySet<string>
+  /** Whether the kernel has tunnels of IPv6 over IPv4; unknown while nobody asked. */
+  readonly sit?: boolean
 }
 
 /** The sysctls that plans depend on. */

@@ -44,6 +44,7 @@ export interface Status {
   readonly dns64: unknown
   readonly advertise: unknown
   readonly dhcp4: unknown
+  readonly tunnels: unknown
   readonly bindingLog: unknown
   readonly warnings: readonly string[]
 }
@@ -119,6 +120,7 @@ export function describe({ instance, uptime, config, host, dataplane, ways, serv
     dns64: running('dns64'),
     advertise: running('advertise'),
     dhcp4: running('dhcp4'),
+    tunnels: running('tunnels'),
     bindingLog: running('bindingLog'),
     warnings: [
       ...warnings,

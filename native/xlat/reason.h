@@ -51,6 +51,16 @@
 	XLAT_REASON(FRAGMENT_MEMORY, "no memory left for waiting fragments", "RFC 6146 3.4, 5.3") \
 	XLAT_REASON(FRAGMENT_OVERLAP, "overlapping fragments", "RFC 5722 4") \
 	XLAT_REASON(RATE_LIMITED, "an ICMP error of our own was held back by its rate limit", "RFC 4443 2.4") \
+	XLAT_REASON(TUNNEL_UNKNOWN, "an encapsulated packet of no tunnel", "RFC 4213 3.6") \
+	XLAT_REASON(TUNNEL_OUTER_SOURCE, "an IPv4 source that cannot be the end of a tunnel", "RFC 4213 3.6, RFC 3964 5.3.1") \
+	XLAT_REASON(TUNNEL_INNER_SOURCE, "an IPv6 source that no packet may have", "RFC 4213 3.6") \
+	XLAT_REASON(TUNNEL_SPOOFED, "the IPv4 source is not the one that the IPv6 source names", "RFC 3964 5.1, RFC 5214 7.3, RFC 5969 9.2") \
+	XLAT_REASON(TUNNEL_DESTINATION, "an IPv6 destination that is not of this site", "RFC 5969 9.2") \
+	XLAT_REASON(TUNNEL_LOOP, "the packet would go back into a tunnel", "RFC 6324 3.1") \
+	XLAT_REASON(TUNNEL_CONGESTED, "congestion marked on a packet that cannot carry the mark", "RFC 6040 4.2") \
+	XLAT_REASON(TUNNEL_NO_REMOTE, "no router for a destination that names no IPv4 address", "RFC 3056 5.1, RFC 5969 8") \
+	XLAT_REASON(TUNNEL_OUTER_DESTINATION, "the IPv6 destination names an address that cannot be the end of a tunnel", "RFC 3964 5.3.1") \
+	XLAT_REASON(TUNNEL_SEND, "the IPv4 network did not take the packet", "RFC 4213 3.5") \
 	XLAT_REASON(TUN_WRITE, "the TUN device did not take the packet", "RFC 6146 3.7")
 /* clang-format on */
 

@@ -148,7 +148,7 @@ function staticRoutes(app: App, store: ConfigStore): void {
   )
 }
 
-function changeOptions(request: FastifyRequest): ChangeOptions {
+export function changeOptions(request: FastifyRequest): ChangeOptions {
   const ifMatch = request.headers['if-match']
   const { confirm } = request.query as { confirm?: string }
   return {

@@ -5,6 +5,7 @@ import type { Config } from '../config/schema.ts'
 import type { Status } from '../daemon.ts'
 import type { Fault } from '../errors.ts'
 import type { Dataplane } from '../system/dataplane.ts'
+import type { TunnelsReport } from '../tunnel-service.ts'
 
 export interface Gateway {
   readonly config: Config
@@ -13,5 +14,6 @@ export interface Gateway {
   status(): Status
   readonly dataplane?: Omit<Dataplane, 'configure' | 'close'> | undefined
   readonly dns64?: { stats(): unknown } | undefined
+  readonly tunnels?: { report(): TunnelsReport | undefined }
   readonly bindingLog?: { stats(): BindingLogStats | undefined }
 }

@@ -5,6 +5,7 @@ import type { ConfigStore } from '../config/store.ts'
 import type { Dns64Stats } from '../dns64/stats.ts'
 import { type Status, translators } from '../status.ts'
 import type { ClientCounter, DropCounter, Traffic } from '../system/dataplane.ts'
+import type { TunnelStatus, TunnelsReport } from '../tunnel-service.ts'
 import type { Gateway } from './gateway.ts'
 
 export const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
@@ -23,6 +24,7 @@ interface Source extends Pick<Status, 'nat64' | 'siit'> {
   readonly clients: readonly ClientCounter[]
   readonly dns64: Dns64Stats | undefined
   readonly bindingLog: BindingLogStats | undefined
+  readonly tunnels: TunnelsReport | undefined
 }
 
 interface Metric {
@@ -83,6 +85,26 @@ const logTargets = (read: (target: BindingLogStats['targets'][number]) => number
 
 const upstreams = (read: (upstream: Dns64Stats['upstreams'][number]) => number) =>
   dns((stats) => stats.upstreams.map((upstream) => [{ upstream: upstream.endpoint }, read(upstream)]))
+
+const ofTunnels =
+  (read: (tunnel: TunnelStatus) => readonly Sample[]) =>
+  ({ tunnels }: Source): Sample[] =>
+    (tunnels?.tunnels ?? []).flatMap((one) =>
+      read(one).map(([labels, value]): Sample => [{ tunnel: one.name, ...labels }, value]),
+    )
+
+const tunnelled = (unit: 'packets' | 'bytes') =>
+  ofTunnels((one) => [
+    [{ direction: 'out' }, one[`${unit}Out`]],
+    [{ direction: 'in' }, one[`${unit}In`]],
+  ])
+
+function tunnelDrops({ tunnels }: Source): Sample[] {
+  const named = (tunnels?.tunnels ?? []).map(({ name, drops }) => ({ name, drops }))
+  return [...named, { name: '', drops: tunnels?.strays ?? [] }].flatMap(({ name, drops }) =>
+    drops.map(({ reason, packets }): Sample => [{ tunnel: name, reason }, packets]),
+  )
+}
 
 function byLabel(label: string, counts: Readonly<Record<string, number>>): Sample[] {
   return Object.entries(counts).map(([value, count]) => [{ [label]: value }, count])
@@ -351,6 +373,42 @@ export const METRICS: readonly Metric[] = [
     samples: logTargets((t) => Number(t.error === '')),
   },
   {
+    name: 'sixgate_tunnel_info',
+    type: 'gauge',
+    help: 'Mode and backend of a tunnel in the labels, value 1.',
+    samples: ofTunnels(({ mode, backend }) => [[{ mode, backend }, 1]]),
+  },
+  {
+    name: 'sixgate_tunnel_up',
+    type: 'gauge',
+    help: '1 while the link of the tunnel is up.',
+    samples: ofTunnels(({ state }) => [[{}, Number(state === 'up')]]),
+  },
+  {
+    name: 'sixgate_tunnel_packets_total',
+    type: 'counter',
+    help: 'Packets into and out of the tunnel.',
+    samples: tunnelled('packets'),
+  },
+  {
+    name: 'sixgate_tunnel_bytes_total',
+    type: 'counter',
+    help: 'Bytes of IPv6 into and out of the tunnel.',
+    samples: tunnelled('bytes'),
+  },
+  {
+    name: 'sixgate_tunnel_icmp_errors_total',
+    type: 'counter',
+    help: 'ICMPv4 errors about packets of the tunnel.',
+    samples: ofTunnels(({ errors }) => [[{}, errors]]),
+  },
+  {
+    name: 'sixgate_tunnel_dropped_packets_total',
+    type: 'counter',
+    help: 'Packets that a tunnel lost, by reason; those of no tunnel under an empty name.',
+    samples: tunnelDrops,
+  },
+  {
     name: 'process_resident_memory_bytes',
     type: 'gauge',
     help: 'Resident memory of the daemon.',
@@ -376,7 +434,7 @@ export function renderMetrics(context: { gateway: Gateway; store: ConfigStore; v
 }
 
 function sourceOf({ gateway, store, version }: { gateway: Gateway; store: ConfigStore; version: string }): Source {
-  const { dataplane, dns64, bindingLog, config } = gateway
+  const { dataplane, dns64, bindingLog, tunnels, config } = gateway
   return {
     version,
     pending: store.pending !== undefined,
@@ -386,6 +444,7 @@ function sourceOf({ gateway, store, version }: { gateway: Gateway; store: Config
     clients: dataplane?.clients(config.accounting.top) ?? [],
     dns64: dns64?.stats() as Dns64Stats | undefined,
     bindingLog: bindingLog?.stats(),
+    tunnels: tunnels?.report(),
   }
 }
 

@@ -101,6 +101,44 @@ export const DropsSchema = Type.Object({
   ),
 })
 
+const tunnelDrops = (description: string) =>
+  Type.Array(
+    Type.Object({
+      reason: Type.String({ description: 'Stable name.' }),
+      sentence: Type.String(),
+      rfc: Type.String(),
+      packets: count('Packets lost.'),
+    }),
+    { description },
+  )
+
+export const TunnelSchema = Type.Object({
+  name: Type.String(),
+  mode: Type.Enum(['6in4', '6to4', 'isatap', '6rd']),
+  local: Type.String({ description: 'IPv4 address of this end.' }),
+  remote: Type.Union([Type.String(), Type.Null()], { description: 'Of the other end, where there is one.' }),
+  backend: Type.Enum(['kernel', 'sixgate'], { description: 'What runs it.' }),
+  why: Type.String({ description: 'Why this one.' }),
+  state: Type.Enum(['up', 'down', 'missing']),
+  mtu: Type.Integer(),
+  addresses: Type.Array(Type.String()),
+  packetsOut: count('Packets into the tunnel.'),
+  bytesOut: count('Bytes of IPv6 into the tunnel.'),
+  packetsIn: count('Packets out of the tunnel.'),
+  bytesIn: count('Bytes of IPv6 out of the tunnel.'),
+  errors: count('ICMPv4 errors about packets of the tunnel.'),
+  drops: tunnelDrops('Lost packets by reason, where there are any.'),
+})
+
+export const TunnelsSchema = Type.Object({
+  tunnels: Type.Array(TunnelSchema),
+  strays: tunnelDrops('Encapsulated packets that were of no tunnel.'),
+})
+
+export const TunnelBody = ConfigSchema.properties.tunnels.items
+
+export const TunnelParams = Type.Object({ name: Type.String({ description: 'Name of the link.' }) })
+
 const end = (which: string) =>
   Type.Optional(Type.String({ description: `Address or prefix of the ${which}, either family.` }))
 
@@ -301,6 +339,7 @@ export const StatusSchema = Type.Object(
     dns64: Type.Unknown({ description: 'Counters of DNS64, as at /api/v1/dns64; null when it does not run.' }),
     advertise: Type.Unknown({ description: 'Router advertisements; null when there are none.' }),
     dhcp4: Type.Unknown({ description: 'DHCPv4 leases; null when there are none.' }),
+    tunnels: Type.Unknown({ description: 'As at /api/v1/tunnels; null when there are none.' }),
     bindingLog: Type.Unknown({ description: 'Counters of the log of bindings; null when there is none.' }),
     warnings: Type.Array(Type.String(), { description: 'What an operator should look at.' }),
     config: Type.Object({

@@ -14,6 +14,7 @@ import { describe, type RouteRecord } from './openapi.ts'
 import { PROBLEM_TYPE, toGatewayError, toProblem } from './problem.ts'
 import { stateRoutes } from './state-routes.ts'
 import { traceRoutes } from './trace-routes.ts'
+import { tunnelRoutes } from './tunnel-routes.ts'
 import { validator } from './validate.ts'
 
 const BODY_LIMIT = 1024 * 1024
@@ -83,6 +84,7 @@ async function createApp(
   configRoutes(app, context)
   stateRoutes(app, context)
   traceRoutes(app, context)
+  tunnelRoutes(app, context)
   await app.ready()
   return app
 }

@@ -37,7 +37,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'show how FILE, or the file the daemon was started with, differs from what runs',
   },
   show: {
-    usage: 'show status|sessions|bindings|dns64|drops|clients [--protocol P] [--address A] [--limit N] [--last]',
+    usage:
+      'show status|sessions|bindings|tunnels|dns64|drops|clients [--protocol P] [--address A] [--limit N] [--last]',
     summary: 'show the state of the running gateway; drops --last adds the last packets lost for each reason',
   },
   trace: {

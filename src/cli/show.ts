@@ -37,6 +37,7 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
   dns64: { filters: {}, lines: (answer: object) => tree(answer) },
   drops: { filters: {}, lines: dropLines, last: lastLines },
   clients: { filters: { limit: 'top' }, lines: clientLines },
+  tunnels: { filters: {}, lines: tunnelLines },
 }
 
 export async function run(args: string[], io: Io): Promise<number> {
@@ -118,4 +119,21 @@ function lastLines({ drops }: Static<typeof shape.DropsSchema>): string[] {
 function clientLines({ clients }: Static<typeof shape.ClientsSchema>): string[] {
   const rows = clients.map((c) => [c.client, c.packetsOut, bytes(c.bytesOut), c.packetsIn, bytes(c.bytesIn)])
   return table(['client', 'packets out', 'bytes out', 'packets in', 'bytes in'], rows)
+}
+
+function tunnelLines({ tunnels, strays }: Static<typeof shape.TunnelsSchema>): string[] {
+  if (tunnels.length === 0) return ['no tunnel is configured']
+  const head = ['tunnel', 'mode', 'local', 'remote', 'state', 'mtu', 'out', 'in', 'lost', 'backend']
+  const rows = tunnels.map((t) => [
+    ...[t.name, t.mode, t.local, t.remote ?? '-', t.state, t.mtu],
+    ...[bytes(t.bytesOut), bytes(t.bytesIn), t.drops.reduce((sum, { packets }) => sum + packets, 0)],
+    `${t.backend}: ${t.why}`,
+  ])
+  const lost = [...tunnels.map(({ name, drops }) => ({ name, drops })), { name: '-', drops: strays }].flatMap((one) =>
+    one.drops.map((d) => [one.name, d.reason, d.packets, d.sentence, d.rfc]),
+  )
+  return [
+    ...table(head, rows),
+    ...(lost.length === 0 ? [] : ['', ...table(['tunnel', 'reason', 'packets', 'what it means', 'RFC'], lost)]),
+  ]
 }

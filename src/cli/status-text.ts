@@ -24,6 +24,7 @@ export function statusLines(status: Status): string[] {
     dns64(status.dns64 as Dns64 | null),
     status.advertise ? ['advertise', ...tree(status.advertise, '  ')] : [],
     status.dhcp4 ? ['dhcp4', ...tree(status.dhcp4, '  ')] : [],
+    status.tunnels ? ['tunnels', ...tree(status.tunnels, '  ')] : [],
     status.bindingLog ? ['log of bindings', ...tree(status.bindingLog, '  ')] : [],
   ]
   return sections.filter((lines) => lines.length > 0).flatMap((lines, index) => (index === 0 ? lines : ['', ...lines]))

@@ -7,11 +7,19 @@ import { nat64Checks } from './check-nat64.ts'
 import type { Check } from './check-rule.ts'
 import { serviceChecks } from './check-services.ts'
 import { siitChecks } from './check-siit.ts'
+import { tunnelChecks } from './check-tunnels.ts'
 import type { Config } from './schema.ts'
 
 export { checkPoolsAgainstHost } from './check-nat64.ts'
 
-const CHECKS: readonly Check[] = [...interfaceChecks, ...nat64Checks, ...blockChecks, ...siitChecks, ...serviceChecks]
+const CHECKS: readonly Check[] = [
+  ...interfaceChecks,
+  ...nat64Checks,
+  ...blockChecks,
+  ...siitChecks,
+  ...tunnelChecks,
+  ...serviceChecks,
+]
 
 /** Every fault between keys that can be told without a look at the host; `broken` are paths already at fault. */
 export function crossCheck(config: Config, broken: readonly string[] = []): Fault[] {

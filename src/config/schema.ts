@@ -338,6 +338,72 @@ const Advertisement = section(
   'Router advertisements by radvd.',
 )
 
+const Tunnel = section(
+  {
+    name: text('interface-name', 'Name of the link that is made.'),
+    mode: Type.Enum(['6in4', '6to4', 'isatap', '6rd'], {
+      description:
+        '6in4 joins two ends (RFC 4213), 6to4 sites under 2002::/16 (RFC 3056), 6rd those of one provider (RFC 5969), isatap hosts of one site (RFC 5214).',
+    }),
+    local: text('ipv4', 'Address of this end, one of this host.'),
+    remote: Type.Optional(text('ipv4', '6in4: address of the other end.')),
+    prefix: Type.Optional(
+      text('prefix6', '6rd: prefix of the domain. isatap: the /64 of the link, in which this host takes its address.'),
+    ),
+    ipv4Prefix: Type.Optional(
+      text(
+        'prefix4',
+        '6rd: the IPv4 addresses of the domain, whose common bits are not in IPv6 prefixes; all when left out.',
+      ),
+    ),
+    relay: Type.Optional(
+      text('ipv4', '6to4, 6rd: router to all other IPv6 addresses, whose packets alone may come from these.'),
+    ),
+    routers: list(
+      text('ipv4', 'IPv4 address.'),
+      'isatap: the potential router list, whose packets may come from any address.',
+      {
+        default: [],
+        maxItems: 16,
+      },
+    ),
+    ttl: Type.Integer({ default: 64, minimum: 1, maximum: 255, description: 'TTL of the packets outside.' }),
+    tos: Type.Integer({
+      default: 0,
+      minimum: 0,
+      maximum: 252,
+      description: 'TOS octet of the packets outside; its ECN bits are those of the packet inside (RFC 6040).',
+    }),
+    pathMtu: Type.Boolean({
+      default: true,
+      description:
+        'Follow the MTU of the way (RFC 4213 section 3.2.2): packets go with DF, and their senders learn what is too big. false: never DF (section 3.2.1).',
+    }),
+    mtu: Type.Optional(
+      Type.Integer({
+        minimum: 1280,
+        maximum: 65515,
+        description: 'Link MTU in bytes; 1480 when left out, or 1280 with `pathMtu: false`.',
+      }),
+    ),
+    addresses: list(
+      text('interface-address', 'Address with prefix length.'),
+      'Addresses on the tunnel besides those that follow from the mode.',
+      { default: [], maxItems: 64 },
+    ),
+    routes: list(
+      text('route', '`PREFIX`, or `PREFIX via ADDRESS`.'),
+      'Routes through the tunnel. But for 6in4 a next hop names its IPv4 address by the rule of the mode, or as `::192.0.2.1`; without one the relay or the first router is meant.',
+      { default: [], maxItems: 64 },
+    ),
+    backend: Type.Enum(['auto', 'kernel', 'sixgate'], {
+      default: 'auto',
+      description: "kernel is Linux's sit, sixgate the gateway's own; auto takes the kernel's where there is one.",
+    }),
+  },
+  'IPv6 over IPv4 (protocol 41). The link is made, and taken away again.',
+)
+
 const Token = section(
   {
     name: Type.String({ minLength: 1, maxLength: 64, description: 'Who holds the token; appears in the log.' }),
@@ -442,6 +508,7 @@ export const ConfigSchema = section(
     }),
     dns64: Type.Optional(Dns64),
     advertise: list(Advertisement, 'Router advertisements.', { default: [] }),
+    tunnels: list(Tunnel, 'Tunnels of IPv6 over IPv4.', { default: [], maxItems: 256 }),
     accounting: Accounting,
     api: Api,
     log: Log,
@@ -458,6 +525,7 @@ export type SiitConfig = Static<typeof Siit>
 export type TranslationConfig = Static<typeof Translation>
 export type Dns64Config = Static<typeof Dns64>
 export type AdvertisementConfig = Static<typeof Advertisement>
+export type TunnelConfig = Static<typeof Tunnel>
 export type ApiConfig = Static<typeof Api>
 export type CollectorConfig = Static<typeof Collector>
 export type BindingLogConfig = Static<typeof BindingLog>

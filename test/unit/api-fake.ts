@@ -26,6 +26,7 @@ import type {
   TracedPacket,
   TraceFilter,
 } from '../../src/system/dataplane.ts'
+import type { TunnelsReport } from '../../src/tunnel-service.ts'
 
 export const ADMIN = 'correct-horse-battery-staple'
 export const VIEWER = 'only-looking'
@@ -171,6 +172,19 @@ export const BINDING_LOG = {
   ],
 } as const
 
+const TUNNELS: TunnelsReport = {
+  tunnels: [
+    {
+      ...{ name: 'he0', mode: '6in4', local: '192.0.2.2', remote: '192.0.2.33' },
+      ...{ backend: 'sixgate', why: 'the kernel has no sit', state: 'up', mtu: 1480 },
+      addresses: ['2001:db8:f::2/64'],
+      ...{ packetsOut: 3, bytesOut: 300, packetsIn: 2, bytesIn: 200, errors: 1 },
+      drops: [{ reason: 'TUNNEL_LOOP', sentence: 'the packet would go back', rfc: 'RFC 6324', packets: 4 }],
+    },
+  ],
+  strays: [{ reason: 'TUNNEL_UNKNOWN', sentence: 'of no tunnel', rfc: 'RFC 4213', packets: 5 }],
+}
+
 export class FakeGateway implements Gateway {
   config: Config
   /** Set to make the next application or status fail. */
@@ -182,6 +196,7 @@ export class FakeGateway implements Gateway {
   openTraces = 0
   readonly foreseen: string[] = []
   readonly bindingLog = { stats: () => BINDING_LOG }
+  readonly tunnels = { report: () => TUNNELS }
   dns64: { stats(): Dns64Stats } | undefined = { stats: () => DNS64 }
 
   constructor(config: Config) {
@@ -243,6 +258,7 @@ export class FakeGateway implements Gateway {
       dns64: DNS64,
       advertise: null,
       dhcp4: null,
+      tunnels: null,
       bindingLog: BINDING_LOG,
       warnings: ['the kernel does not agree'],
     }

@@ -438,7 +438,7 @@ describe('problem documents', () => {
       local('/api/v1/config/check', { method: 'POST', headers, body })
     const json = { 'content-type': 'application/json' }
     const codes = [
-      await local('/api/v1/tunnels'),
+      await local('/api/v1/nowhere'),
       await local('/api/v1/config', { method: 'PATCH' }),
       await post(json, '{"version": 1,'),
       await post(json, '{"__proto__": {}, "version": 1}'),

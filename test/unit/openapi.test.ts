@@ -30,6 +30,7 @@ const operations = () =>
 /** The whole REST API as its users know it. */
 const ROUTES = [
   'delete /api/v1/nat64/static/{protocol}/{outside}',
+  'delete /api/v1/tunnels/{name}',
   'get /api/v1/bindings',
   'get /api/v1/clients',
   'get /api/v1/config',
@@ -39,6 +40,8 @@ const ROUTES = [
   'get /api/v1/sessions',
   'get /api/v1/status',
   'get /api/v1/trace',
+  'get /api/v1/tunnels',
+  'get /api/v1/tunnels/{name}',
   'get /healthz',
   'get /metrics',
   'get /openapi.json',
@@ -48,10 +51,11 @@ const ROUTES = [
   'post /api/v1/nat64/static',
   'post /api/v1/trace',
   'put /api/v1/config',
+  'put /api/v1/tunnels/{name}',
 ]
 
 /** A trace ends when it has what it was asked for. */
-const pathOf = (path: string) => (path.endsWith('/trace') ? `${path}?limit=2` : path)
+const pathOf = (path: string) => (path.endsWith('/trace') ? `${path}?limit=2` : path.replace('{name}', 'he0'))
 
 describe('the OpenAPI document', () => {
   it('has every route and no other', () => {
@@ -68,7 +72,8 @@ describe('the OpenAPI document', () => {
       const url = pathOf(path).replace('{protocol}', 'tcp').replace('{outside}', '198.51.100.64:9')
       const body: Ask = method === 'get' || method === 'delete' ? {} : { body: {} }
       const answer = await ask(stage.socket, url, { method: method.toUpperCase(), ...body })
-      if (answer.json?.code === 'NOT_FOUND') expect(answer.json.detail, `${method} ${path}`).toContain('static binding')
+      if (answer.json?.code === 'NOT_FOUND')
+        expect(answer.json.detail, `${method} ${path}`).toMatch(/^no (static binding|tunnel)/)
     }
   })
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest'
-import { addStatic, removeStatic, type StaticBinding } from '../../src/config/edit.ts'
+import { addStatic, putTunnel, removeStatic, removeTunnel, type StaticBinding } from '../../src/config/edit.ts'
 import { loadConfig } from '../../src/config/load.ts'
 
 const HEAD = `# my gateway
@@ -73,5 +73,27 @@ describe('editing a list', () => {
   it('is refused without NAT64 and for a binding that is not there', () => {
     expect(() => add('version: 1\n')).toThrow(expect.objectContaining({ code: 'REQUEST_INVALID' }))
     expect(() => remove(HEAD + POOLS, binding)).toThrow(expect.objectContaining({ code: 'NOT_FOUND' }))
+  })
+})
+
+describe('a tunnel in the text', () => {
+  const TUNNEL = { name: 'he0', mode: '6in4', local: '192.0.2.2', remote: '192.0.2.33' }
+  const put = (text: string, tunnel: Record<string, unknown>) => putTunnel(text, loadConfig(text), tunnel)
+
+  it('comes, is replaced and goes, and leaves every other line as it was', () => {
+    const text = `${HEAD}${POOLS}${TAIL}`
+    const added = put(text, TUNNEL)
+    expect(beyond(text, added)).toEqual([])
+    expect(loadConfig(added).tunnels).toMatchObject([TUNNEL])
+    const second = put(added, { ...TUNNEL, name: 'he1', remote: '192.0.2.34' })
+    const replaced = put(second, { ...TUNNEL, ttl: 9 })
+    expect(loadConfig(replaced).tunnels.map(({ name, ttl }) => [name, ttl])).toEqual([
+      ['he0', 9],
+      ['he1', 64],
+    ])
+    const left = removeTunnel(replaced, loadConfig(replaced), 'he0')
+    expect(loadConfig(left).tunnels.map(({ name }) => name)).toEqual(['he1'])
+    expect(beyond(text, left)).toEqual([])
+    expect(() => removeTunnel(left, loadConfig(left), 'he0')).toThrow('no tunnel is called he0')
   })
 })

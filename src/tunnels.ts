@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Tunnels of IPv6 over IPv4: the kernel's own (sit), or the gateway's where the kernel has none. */
+import { parseRoute } from './config/formats.ts'
+import type { Config, TunnelConfig } from './config/schema.ts'
+import type { Fault } from './errors.ts'
+import { type Feature, type Host, ownIpv4 } from './feature.ts'
+import { type Desired, NOTHING } from './system/reconcile.ts'
+import { deviceSysctl } from './system/sysctl.ts'
+import { MAIN_TABLE, type Resource, type Route } from './system/system.ts'
+import { addressesOf, linkLocal, mtuOf } from './tunnel-link.ts'
+
+/** IP6_RT_PRIO_USER, which the kernel gives an IPv6 route that names no metric. */
+const METRIC = 1024
+
+export interface Choice {
+  readonly backend: 'kernel' | 'sixgate'
+  readonly why: string
+}
+
+/** All tunnels of one local address are run by one: each would take the packets of the other for its own. */
+export function choose({ tunnels }: Pick<Config, 'tunnels'>, tunnel: TunnelConfig, { sit }: Pick<Host, 'sit'>): Choice {
+  if (tunnel.backend !== 'auto') return { backend: tunnel.backend, why: 'configured' }
+  const beside = tunnels.filter(({ local }) => local === tunnel.local)
+  const forced = beside.find(({ backend }) => backend !== 'auto')
+  if (forced && forced.backend !== 'auto')
+    return { backend: forced.backend, why: `as ${forced.name}, on the same address` }
+  if (!sit) return { backend: 'sixgate', why: 'the kernel has no sit' }
+  if (beside.filter(({ remote }) => remote === undefined).length > 1)
+    return { backend: 'sixgate', why: 'the kernel takes one tunnel without a remote on an address' }
+  return { backend: 'kernel', why: 'the kernel has sit' }
+}
+
+function device({ name: dev }: TunnelConfig): Resource[] {
+  return [
+    { kind: 'tun', dev },
+    { kind: 'link', dev, attribute: 'addrgenmode', value: 'none' },
+    { kind: 'sysctl', name: deviceSysctl('net.ipv6.conf', dev, 'disable_ipv6'), value: '0' },
+  ]
+}
+
+function routeOf(dev: string, text: string): Route {
+  return { kind: 'route', family: 6, prefix: String(parseRoute(text).prefix), dev, table: MAIN_TABLE, metric: METRIC }
+}
+
+function resources(tunnel: TunnelConfig): Resource[] {
+  const { name: dev, routes } = tunnel
+  return [
+    ...device(tunnel),
+    { kind: 'link', dev, attribute: 'mtu', value: String(mtuOf(tunnel)) },
+    { kind: 'link', dev, attribute: 'up', value: 'up' },
+    ...[linkLocal(tunnel), ...addressesOf(tunnel)].map((address) => ({ kind: 'address', dev, address }) as const),
+    ...routes.map((text) => routeOf(dev, text)),
+  ]
+}
+
+/** The ends must be this host's and another's; the name must be nobody else's. */
+function check(config: Config, host: Host): Fault[] {
+  const own = ownIpv4(config, host)
+  const given = config.interfaces.some(({ dhcp4 }) => dhcp4)
+  const taken = new Map(host.links.map((link) => [link.name, link.type]))
+  return config.tunnels.flatMap((tunnel, index) => {
+    const { name, local, remote, relay, routers, backend } = tunnel
+    const path = `/tunnels/${index}`
+    const faults: Fault[] = []
+    const fault = (key: string, message: string, remedy: string) =>
+      faults.push({ path: `${path}/${key}`, message, remedy })
+    if (taken.has(name) && !host.made?.has(name))
+      fault('name', `${name} is a link of somebody else's`, 'Choose another name, or remove that link.')
+    if (!own.has(local) && !given)
+      fault('local', `${local} is no address of this host`, `Write one of ${[...own].join(', ') || 'its addresses'}.`)
+    const ends = [
+      ['remote', remote],
+      ['relay', relay],
+      ...routers.map((text, at) => [`routers/${at}`, text] as const),
+    ] as const
+    for (const [key, text] of ends)
+      if (text !== undefined && text !== local && own.has(text))
+        fault(key, `${text} is an address of this host, too`, 'Write the address of the other end.')
+    if (backend === 'kernel' && !host.sit)
+      fault('backend', 'is kernel, but this kernel has no sit', 'Load the module sit, or write backend: auto.')
+    return faults
+  })
+}
+
+export const tunnels: Feature = {
+  name: 'tunnels',
+  check,
+
+  plan(config: Config): Desired {
+    if (config.tunnels.length === 0) return NOTHING
+    const forwarding: Resource = { kind: 'sysctl', name: 'net.ipv6.conf.all.forwarding', value: '1' }
+    return { present: [forwarding, ...config.tunnels.flatMap(resources)], absent: [] }
+  },
+}
