@@ -66,6 +66,8 @@ Napi::Object fastpath_object(Napi::Env env, Translator &translator)
 	FastpathCounts counts = fastpath->counts();
 	out.Set("translated64", count_object(env, counts.translated[GW_64]));
 	out.Set("translated46", count_object(env, counts.translated[GW_46]));
+	out.Set("siit64", count_object(env, counts.translated[GW_SIIT_64]));
+	out.Set("siit46", count_object(env, counts.translated[GW_SIIT_46]));
 	Napi::Array passes = Napi::Array::New(env);
 	uint32_t at = 0;
 	for (uint32_t i = GW_OK + 1; i < GW_PASS_COUNT; i++) {

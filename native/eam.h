@@ -75,6 +75,7 @@ public:
 	explicit Eam(std::vector<EamEntry> entries);
 
 	bool empty() const { return entries_.empty(); }
+	const std::vector<EamEntry> &entries() const { return entries_; }
 	bool holds4(uint32_t four) const { return table4_.find(four) != nullptr; }
 	bool holds6(const Ip6 &six) const;
 	/* RFC 7757 3.3.1: what follows the IPv4 suffix in the IPv6 address is zero. */

@@ -98,6 +98,9 @@ Fastpath::~Fastpath()
 	routes_.stop();
 	for (const auto &[interface, fd] : links_)
 		::close(fd);
+	for (int fd : {siit6_, siit4_})
+		if (fd >= 0)
+			::close(fd);
 	if (object_)
 		bpf_object__close(object_);
 }
@@ -240,43 +243,77 @@ bool Fastpath::pin(FastpathError &why)
 void Fastpath::configure(const TranslatorConfig &config)
 {
 	std::lock_guard guard(config_lock_);
-	uint32_t active = state_->active & 1;
-	const struct gateway_config &before = state_->config[active];
-	struct gateway_config &next = state_->config[1 - active];
-	std::memset(&next, 0, sizeof(next));
+	const struct gateway_config &before = state_->config[state_->active & 1];
+	struct gateway_config next = {};
 	flows_.account(config.accounting.clients, config.accounting.prefix_length,
 		       state_->seed.key[0]);
 	next.flags = GATEWAY_ON;
 	if (config.copy_traffic_class)
 		next.flags |= GATEWAY_COPY_TRAFFIC_CLASS;
+	if (config.mss_clamp || config.mss_auto)
+		next.flags |= GATEWAY_CLAMP_MSS;
 	next.lowest_ipv6_mtu = config.lowest_ipv6_mtu;
-	state_->device = if_nametoindex(options_.device.c_str());
 	for (const Prefix6 &prefix : config.session.prefixes) {
-		/* The longest prefix counts: one that lies in another is left to the slow path. */
 		if (next.prefixes == GATEWAY_PREFIXES)
 			break;
 		gateway_prefix_init(&next.prefix[next.prefixes++], prefix.address.bytes,
 				    prefix.length);
 	}
+	fill_siit(config);
+	if (siit6_ >= 0) {
+		next.flags |= GATEWAY_SIIT;
+		if (config.stateless.prefix) {
+			next.flags |= GATEWAY_SIIT_PREFIX;
+			gateway_prefix_init(&next.siit, config.stateless.prefix->address.bytes,
+					    config.stateless.prefix->length);
+		}
+	}
+	bool first = !configured_;
+	configured_ = true;
 	next.epoch = before.epoch;
-	if (std::memcmp(&before, &next, sizeof(next)) == 0 && adopted_ && !configured_) {
-		configured_ = true;
+	next.least4 = before.least4;
+	next.least6 = before.least6;
+	/* A predecessor's flows stay as they are under the predecessor's configuration. */
+	if (first && adopted_ && siit6_ < 0 && std::memcmp(&before, &next, sizeof(next)) == 0) {
+		wanted_ = next;
 		return;
 	}
-	configured_ = true;
-	next.epoch = before.epoch + 1 ? before.epoch + 1 : 1;
-	__atomic_store_n(&state_->active, 1 - active, __ATOMIC_RELEASE);
+	publish(next);
 }
 
-void Fastpath::relearn(uint32_t without)
+/** Under config_lock_: what a packet reads changes with the one store at the end. */
+void Fastpath::publish(struct gateway_config next)
+{
+	uint32_t other = 1 - (state_->active & 1);
+	state_->device = if_nametoindex(options_.device.c_str());
+	next.epoch = next.epoch + 1 ? next.epoch + 1 : 1;
+	if (view_) {
+		next.least4 = view_->four.least;
+		next.least6 = view_->six.least;
+	}
+	wanted_ = next;
+	if (siit6_ >= 0 && (bpf_map_update_elem(map_fd(GW_MAP_SIIT6), &other, &siit6_, BPF_ANY) ||
+			    bpf_map_update_elem(map_fd(GW_MAP_SIIT4), &other, &siit4_, BPF_ANY)))
+		next.flags &= ~uint32_t{GATEWAY_SIIT | GATEWAY_SIIT_PREFIX};
+	if (followed_)
+		next.flags &= ~uint32_t{GATEWAY_SIIT | GATEWAY_SIIT_PREFIX};
+	if (closed_)
+		next.flags &= ~uint32_t{GATEWAY_ON};
+	state_->config[other] = next;
+	__atomic_store_n(&state_->active, other, __ATOMIC_RELEASE);
+}
+
+void Fastpath::relearn()
 {
 	std::lock_guard guard(config_lock_);
-	uint32_t active = state_->active & 1;
-	struct gateway_config &next = state_->config[1 - active];
-	next = state_->config[active];
-	next.flags &= ~without;
-	next.epoch = next.epoch + 1 ? next.epoch + 1 : 1;
-	__atomic_store_n(&state_->active, 1 - active, __ATOMIC_RELEASE);
+	publish(wanted_);
+}
+
+void Fastpath::follow_packets(bool on)
+{
+	std::lock_guard guard(config_lock_);
+	followed_ = on;
+	publish(wanted_);
 }
 
 /** Where all routes of a family carry alike, a route that comes or goes changes nothing. */
@@ -286,12 +323,13 @@ void Fastpath::follow(std::shared_ptr<const RouteView> routes)
 		return after.least != before.least || after.most != before.most ||
 		       after.least != after.most;
 	};
+	std::lock_guard guard(config_lock_);
 	bool anew = !view_ || matters(view_->four, routes->four) || matters(view_->six, routes->six);
 	view_ = routes;
 	flows_.follow(std::move(routes));
 	state_->device = if_nametoindex(options_.device.c_str());
-	if (anew)
-		relearn();
+	if (anew && configured_)
+		publish(wanted_);
 }
 
 void Fastpath::routes_changed()
@@ -334,7 +372,7 @@ void Fastpath::close(bool keep)
 	routes_.stop();
 	if (keep && pinned())
 		return;
-	relearn(GATEWAY_ON);
+	relearn();
 	for (auto attached = attached_; const auto &[interface, hook] : attached)
 		detach(interface);
 	if (!pinned())

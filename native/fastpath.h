@@ -66,8 +66,10 @@ public:
 	 * until it is installed anew, unless the configuration is what it was (a predecessor's).
 	 */
 	void configure(const TranslatorConfig &config);
-	/** Makes every flow a miss until it is installed anew; takes flags of enum gateway_flag away. */
-	void relearn(uint32_t without = 0);
+	/** Makes every flow a miss until it is installed anew. */
+	void relearn();
+	/** As long as a trace is open, what has no flow to be left out by comes below as well. */
+	void follow_packets(bool on);
 
 	/** Returns "" or why not. Attached already, the program is replaced without a gap. */
 	std::string attach(const std::string &interface, Hook hook);
@@ -92,6 +94,8 @@ public:
 private:
 	explicit Fastpath(const FastpathOptions &options) : options_(options) {}
 	void mount_pins();
+	void publish(struct gateway_config next);
+	void fill_siit(const TranslatorConfig &config);
 	bool load(FastpathError &why);
 	bool adopt_maps();
 	bool pin(FastpathError &why);
@@ -108,7 +112,11 @@ private:
 	FastpathOptions options_;
 	std::string unpinned_;
 	struct bpf_object *object_ = nullptr;
-	bool adopted_ = false, configured_ = false, closed_ = false;
+	bool adopted_ = false, configured_ = false, closed_ = false, followed_ = false;
+	/** The configuration as it is without a trace. */
+	struct gateway_config wanted_ = {};
+	/** The tries of the stateless translation, or -1. */
+	int siit6_ = -1, siit4_ = -1;
 	MappedArray state_map_;
 	struct gateway *state_ = nullptr;
 	FlowTable flows_;

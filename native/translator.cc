@@ -127,7 +127,7 @@ uint32_t Translator::open_trace(const TraceFilter &filter)
 {
 	uint32_t number = shared_->tracer.open(filter);
 	if (number && fastpath_)
-		fastpath_->relearn();
+		fastpath_->follow_packets(true);
 	return number;
 }
 
@@ -135,7 +135,7 @@ void Translator::close_trace(uint32_t number)
 {
 	shared_->tracer.close(number);
 	if (fastpath_)
-		fastpath_->relearn();
+		fastpath_->follow_packets(shared_->tracer.on());
 }
 
 void Translator::close(bool keep)
@@ -190,6 +190,10 @@ Traffics Translator::traffic() const
 		sum.stateful.bytes64 += above.translated[GW_64].bytes;
 		sum.stateful.packets46 += above.translated[GW_46].packets;
 		sum.stateful.bytes46 += above.translated[GW_46].bytes;
+		sum.stateless.packets64 += above.translated[GW_SIIT_64].packets;
+		sum.stateless.bytes64 += above.translated[GW_SIIT_64].bytes;
+		sum.stateless.packets46 += above.translated[GW_SIIT_46].packets;
+		sum.stateless.bytes46 += above.translated[GW_SIIT_46].bytes;
 	}
 	/* Counted after those of the stateless way, so the sum is never below them. */
 	for (uint64_t packets : drops())

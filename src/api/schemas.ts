@@ -302,6 +302,8 @@ const FastpathSchema = Type.Object(
     refused: Type.Optional(count('Flows that found no place and stay with the translator.')),
     translated64: Type.Optional(Type.Object({ packets: count('Packets.'), bytes: count('Bytes.') })),
     translated46: Type.Optional(Type.Object({ packets: count('Packets.'), bytes: count('Bytes.') })),
+    siit64: Type.Optional(Type.Object({ packets: count('Packets.'), bytes: count('Bytes.') })),
+    siit46: Type.Optional(Type.Object({ packets: count('Packets.'), bytes: count('Bytes.') })),
     passes: Type.Optional(
       Type.Array(Type.Object({ reason: Type.String(), sentence: Type.String(), packets: count('Packets.') }), {
         description: 'Why packets went on to the translator or to the host.',

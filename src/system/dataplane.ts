@@ -93,6 +93,9 @@ export interface FastpathStatus {
   readonly refused?: number
   readonly translated64?: { readonly packets: number; readonly bytes: number }
   readonly translated46?: { readonly packets: number; readonly bytes: number }
+  /** Without a session. */
+  readonly siit64?: { readonly packets: number; readonly bytes: number }
+  readonly siit46?: { readonly packets: number; readonly bytes: number }
   /** Why packets went on to the translator, or to the host. */
   readonly passes?: readonly { readonly reason: string; readonly sentence: string; readonly packets: number }[]
 }

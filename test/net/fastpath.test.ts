@@ -110,3 +110,70 @@ story('A configuration that keeps packets to the device', [], () => {
     await (await download(scene.now, 19, 1)).finish()
   })
 })
+
+/*
+ *   client ───────── lan0 gateway wan0 ───────── server
+ *   2001:db8:1::10   XDP         XDP             192.0.2.80
+ */
+story('Established flows on interfaces with native XDP', ['ethtool'], () => {
+  const scene = useScene('fast-xdp', {
+    config: { datapath: 'xdp' },
+    async extend({ client, server }) {
+      // what XDP sees has its checksum, as what comes from a card; and a veth takes redirected frames with GRO
+      for (const peer of [client, server]) await peer.run('ethtool', ['-K', 'eth0', 'tx', 'off', 'gro', 'on'])
+    },
+  })
+
+  it('are redirected from one to the other', async () => {
+    const { interfaces } = await status(scene.now)
+    expect(interfaces.map(({ datapath }: { datapath: string }) => datapath)).toEqual(['xdp', 'xdp'])
+    const transfer = await download(scene.now, 19)
+    await transfer.finish()
+    const { fastpath, nat64 } = await status(scene.now)
+    expect(fastpath.translated46.bytes).toBeGreaterThan(BYTES)
+    expect(fastpath.translated64.packets).toBeGreaterThan(20 * (nat64.packets64 - fastpath.translated64.packets))
+  })
+
+  it('go on while the daemon is away', async () => {
+    const { gateway } = scene.now
+    const transfer = await download(scene.now, 20, 20)
+    await gateway.stop('SIGKILL')
+    await transfer.beyond((await transfer.progress()) + (8 << 20))
+    await gateway.start()
+    expect((await status(scene.now)).fastpath).toMatchObject({ adopted: true, flows: 1 })
+    await transfer.finish()
+  })
+})
+
+/*
+ *   client ───────── lan0 gateway wan0 ───────── server
+ *   2001:db8:3::10   TC          TC              192.0.2.80
+ *   203.0.113.10
+ */
+story('Packets without a session in the kernel', [], () => {
+  const scene = useScene('fast-siit', {
+    config: {
+      siit: { prefix: '2001:db8:100::/96', map: [{ ipv6: '2001:db8:3::10', ipv4: '203.0.113.10' }] },
+    },
+    async extend({ client, router, server }) {
+      await client.ip('addr', 'add', '2001:db8:3::10/128', 'dev', 'eth0')
+      await router.ip('-6', 'route', 'add', '2001:db8:3::10/128', 'via', '2001:db8:1::10', 'dev', 'lan0', 'onlink')
+      await server.ip('route', 'add', '203.0.113.10/32', 'via', '192.0.2.1')
+    },
+  })
+
+  it('are translated by their addresses alone, and leave no flow', async () => {
+    const server = await Host.start(scene.now.server)
+    const client = await Host.start(scene.now.client)
+    await server.do('udpEcho', { host: '192.0.2.80', port: 7 })
+    const sizes = Array.from({ length: 50 }, () => 100)
+    const ask = { host: '2001:db8:100::192.0.2.80', local: '2001:db8:3::10', port: 7, sizes }
+    expect((await client.do('udpAsk', ask)).sizes).toEqual(sizes)
+    const { siit, fastpath } = await status(scene.now)
+    expect(fastpath.flows).toBe(0)
+    expect(siit.packets64).toBeGreaterThanOrEqual(50)
+    expect(siit.packets46).toBeGreaterThanOrEqual(50)
+    expect(fastpath.siit64.packets).toBeGreaterThan(40)
+    expect(fastpath.siit46.packets).toBeGreaterThan(40)
+  })
+})
