@@ -111,9 +111,6 @@ bool Tunnels::configure(const TunnelsConfig &config, TunError &why)
 	for (const TunnelConfig &one : config.tunnels)
 		tunnels_.push_back({one, devices_.at(one.name).get(),
 				    underlays_.at(one.core.local.addr.raw).get()});
-	std::stable_sort(tunnels_.begin(), tunnels_.end(), [](const Tunnel &a, const Tunnel &b) {
-		return a.config.core.mode < b.config.core.mode;
-	});
 	std::erase_if(underlays_, [&](const auto &entry) {
 		return std::none_of(tunnels_.begin(), tunnels_.end(), [&](const Tunnel &one) {
 			return one.underlay == entry.second.get();

@@ -137,7 +137,6 @@ private:
 
 	std::map<std::string, std::unique_ptr<TunnelDevice>> devices_;
 	std::map<uint32_t, std::unique_ptr<Underlay>> underlays_;
-	/* 6in4 first: the other end alone says whose its packets are. */
 	std::vector<Tunnel> tunnels_;
 	TunnelsConfig config_;
 	TunnelCounters strays_;

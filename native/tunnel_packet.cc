@@ -71,11 +71,18 @@ bool Tunnels::is_local(xlat_ip4 address) const
 const Tunnels::Tunnel *Tunnels::tunnel_of(const Underlay &underlay, xlat_ip4 outer,
 					  const uint8_t *packet) const
 {
-	for (const Tunnel &tunnel : tunnels_)
-		if (tunnel.underlay == &underlay &&
-		    xlat_tunnel_claims(&tunnel.config.core, outer, packet))
-			return &tunnel;
-	return nullptr;
+	const Tunnel *best = nullptr;
+	uint32_t most = 0;
+	for (const Tunnel &tunnel : tunnels_) {
+		if (tunnel.underlay != &underlay)
+			continue;
+		uint32_t fit = xlat_tunnel_fits(&tunnel.config.core, outer, packet);
+		if (fit <= most)
+			continue;
+		best = &tunnel;
+		most = fit;
+	}
+	return best;
 }
 
 void Tunnels::from_device(const Tunnel &tunnel)

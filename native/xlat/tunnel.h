@@ -210,18 +210,24 @@ XLAT_FN bool xlat_tunnel_believes(const struct xlat_tunnel *t, struct xlat_ip4 o
 	return xlat_tunnel_trusts(t, outer);
 }
 
-/* Whether a packet from `outer` can be of this tunnel; the first that says so has it. */
-XLAT_FN bool xlat_tunnel_claims(const struct xlat_tunnel *t, struct xlat_ip4 outer,
-				const uint8_t *packet)
+/*
+ * How well a packet from `outer` fits this tunnel, of those on one local address: its other end, by
+ * the destination, by the source, or as a router's, which may be one for several tunnels. 0: not.
+ */
+XLAT_FN uint32_t xlat_tunnel_fits(const struct xlat_tunnel *t, struct xlat_ip4 outer,
+				  const uint8_t *packet)
 {
 	struct xlat_ip6 src = xlat_load_ip6(packet + XLAT_IP6_SRC);
 	struct xlat_ip6 dst = xlat_load_ip6(packet + XLAT_IP6_DST);
 	struct xlat_ip4 named;
 
 	if (t->mode == XLAT_TUNNEL_6IN4)
-		return xlat_ip4_equal(outer, t->remote);
-	return xlat_tunnel_embedded(t, &src, &named) || xlat_tunnel_embedded(t, &dst, &named) ||
-	       xlat_tunnel_trusts(t, outer);
+		return xlat_ip4_equal(outer, t->remote) ? 4 : 0;
+	if (xlat_tunnel_embedded(t, &dst, &named))
+		return 3;
+	if (xlat_tunnel_embedded(t, &src, &named))
+		return 2;
+	return xlat_tunnel_trusts(t, outer) ? 1 : 0;
 }
 
 /* A whole packet that came from `outer` in a packet to t->local. */

@@ -36,6 +36,8 @@ export interface SiteOptions {
   readonly tunnels: readonly Tunnel[]
   /** The island's prefix, without `::/64`. */
   readonly prefix: string
+  /** Further ones. */
+  readonly more?: readonly string[]
   readonly config?: Record<string, unknown>
 }
 
@@ -43,8 +45,9 @@ async function openSite(topology: Topology, mid: Namespace, letter: Letter, opti
   const host = await topology.namespace(letter)
   const router = await topology.namespace(`gw${letter}`)
   const address = `${options.prefix}::10`
+  const prefixes = [options.prefix, ...(options.more ?? [])]
   await topology.veth(
-    { namespace: host, name: 'eth0', addresses: [`${address}/64`] },
+    { namespace: host, name: 'eth0', addresses: prefixes.map((prefix) => `${prefix}::10/64`) },
     { namespace: router, name: 'lan0' },
   )
   await topology.veth(
@@ -55,7 +58,7 @@ async function openSite(topology: Topology, mid: Namespace, letter: Letter, opti
   const config = {
     version: 1,
     interfaces: [
-      { name: 'lan0', role: 'inside', addresses: [`${options.prefix}::1/64`] },
+      { name: 'lan0', role: 'inside', addresses: prefixes.map((prefix) => `${prefix}::1/64`) },
       {
         ...{ name: 'wan0', role: 'outside', addresses: [`${LOCAL[letter]}/24`] },
         routes: [`0.0.0.0/0 via ${ROUTER[letter]}`],
