@@ -63,6 +63,7 @@ int generate(struct xdp_md *ctx)
 SEC("xdp.frags")
 int sink(struct xdp_md *ctx)
 {
+	(void)ctx;
 	bench.received++;
 	return XDP_DROP;
 }
@@ -70,6 +71,7 @@ int sink(struct xdp_md *ctx)
 SEC("xdp.frags")
 int pass(struct xdp_md *ctx)
 {
+	(void)ctx;
 	return XDP_PASS;
 }
 
@@ -96,6 +98,7 @@ int once(struct xdp_md *ctx)
 SEC("xdp.frags")
 int nothing(struct xdp_md *ctx)
 {
+	(void)ctx;
 	return XDP_PASS;
 }
 
