@@ -17,7 +17,7 @@
 #define GW_ASSERT(...) _Static_assert(__VA_ARGS__, "layout")
 #endif
 
-#define GATEWAY_LAYOUT 1
+#define GATEWAY_LAYOUT 2
 
 /*
  * Names of the maps, in the object and as pinned. The configuration is a global variable in a

@@ -61,6 +61,7 @@ public:
 						InstanceMethod<&Dataplane::bindings>("bindings"),
 						InstanceMethod<&Dataplane::drops>("drops"),
 						InstanceMethod<&Dataplane::clients>("clients"),
+						InstanceMethod<&Dataplane::policy>("policy"),
 						InstanceMethod<&Dataplane::open_trace>("openTrace"),
 						InstanceMethod<&Dataplane::read_trace>("readTrace"),
 						InstanceMethod<&Dataplane::close_trace>("closeTrace"),
@@ -91,6 +92,7 @@ private:
 	Napi::Value bindings(const Napi::CallbackInfo &info);
 	Napi::Value drops(const Napi::CallbackInfo &info);
 	Napi::Value clients(const Napi::CallbackInfo &info);
+	Napi::Value policy(const Napi::CallbackInfo &info);
 	Napi::Value open_trace(const Napi::CallbackInfo &info);
 	Napi::Value read_trace(const Napi::CallbackInfo &info);
 	Napi::Value foresee(const Napi::CallbackInfo &info);
@@ -269,6 +271,13 @@ Napi::Value Dataplane::clients(const Napi::CallbackInfo &info)
 		out.Set(i, one);
 	}
 	return out;
+}
+
+Napi::Value Dataplane::policy(const Napi::CallbackInfo &info)
+{
+	if (closed(info.Env()))
+		return info.Env().Undefined();
+	return policy_array(info.Env(), translator_->policy());
 }
 
 Napi::Value Dataplane::open_trace(const Napi::CallbackInfo &info)

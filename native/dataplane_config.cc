@@ -3,6 +3,7 @@
 #include "dataplane_config.h"
 
 #include "dataplane_text.h"
+#include "translator_lost.h"
 
 namespace sixgate {
 
@@ -111,6 +112,77 @@ Stateless parse_stateless(const Napi::Object &from)
 	return out;
 }
 
+/* FNV-1a: the number of a limiting node, the same in every process. */
+uint32_t hash_of(const std::string &key)
+{
+	uint32_t hash = 2166136261;
+	for (char byte : key)
+		hash = (hash ^ static_cast<uint8_t>(byte)) * 16777619;
+	return hash;
+}
+
+/* Periods begin with those of the epoch, so that a day begins at midnight (UTC). */
+uint64_t limiter_phase()
+{
+	return real_time() * 1'000'000 - limiter_clock();
+}
+
+LimiterRule parse_limit(const Napi::Object &from)
+{
+	LimiterRule out;
+	auto rate = [&](limiter_kind kind, double per_second) {
+		out.kind = kind;
+		out.price = static_cast<uint64_t>(1e9 * (1 << LIMITER_POINT) / per_second);
+		out.depth = static_cast<uint64_t>(number_of(from, "burst") * 1e9);
+	};
+	if (from.Get("bitsPerSecond").IsNumber()) {
+		rate(LIMITER_BYTES, number_of(from, "bitsPerSecond") / 8);
+	} else if (from.Get("packetsPerSecond").IsNumber()) {
+		rate(LIMITER_PACKETS, number_of(from, "packetsPerSecond"));
+	} else {
+		out.kind = LIMITER_QUOTA;
+		out.price = static_cast<uint64_t>(number_of(from, "period") * 1e9);
+		out.depth = static_cast<uint64_t>(number_of(from, "bytes"));
+		out.phase = limiter_phase();
+	}
+	out.prefix_length = static_cast<uint8_t>(number_of(from, "clientPrefixLength"));
+	return out;
+}
+
+PolicyNode parse_node(const Napi::Object &from)
+{
+	PolicyNode out;
+	std::string action = string_of(from, "action");
+	out.key = string_of(from, "key");
+	each(from, "clients",
+	     [&](Napi::Value one) { out.clients.push_back(parse_prefix6(text_of(one))); });
+	each(from, "to", [&](Napi::Value one) {
+		std::string text = text_of(one);
+		if (text.find(':') != std::string::npos)
+			out.to6.push_back(parse_prefix6(text));
+		else
+			out.to4.push_back(parse_prefix4(text));
+	});
+	if (from.Get("protocol").IsString())
+		out.protocol = static_cast<uint8_t>(parse_protocol(string_of(from, "protocol")));
+	if (from.Get("firstPort").IsNumber()) {
+		out.first_port = static_cast<uint16_t>(number_of(from, "firstPort"));
+		out.last_port = static_cast<uint16_t>(number_of(from, "lastPort"));
+	}
+	out.action = action == "allow"	? PolicyAction::ALLOW
+		     : action == "deny" ? PolicyAction::DENY
+		     : action == "mark" ? PolicyAction::MARK
+					: PolicyAction::LIMIT;
+	if (out.action == PolicyAction::MARK)
+		out.dscp = static_cast<uint8_t>(number_of(from, "dscp"));
+	if (out.action == PolicyAction::LIMIT) {
+		out.limit = parse_limit(from.Get("limit").As<Napi::Object>());
+		/* What it has counted means nothing to a limiter of another kind. */
+		out.limit.node = hash_of(out.key + '#' + std::to_string(out.limit.kind));
+	}
+	return out;
+}
+
 } // namespace
 
 TranslatorConfig parse_config(const Napi::Object &from)
@@ -131,6 +203,10 @@ TranslatorConfig parse_config(const Napi::Object &from)
 	session.timeouts = parse_timeouts(timeouts);
 	session.limits = parse_limits(from.Get("limits").As<Napi::Object>());
 	session.logged = parse_logged(string_of(from, "logged"));
+	if (from.Get("policy").IsArray())
+		each(from, "policy", [&](Napi::Value one) {
+			out.policy.push_back(parse_node(one.As<Napi::Object>()));
+		});
 	if (from.Get("siit").IsObject())
 		out.stateless = parse_stateless(from.Get("siit").As<Napi::Object>());
 	out.allow_non_global = from.Get("allowNonGlobal").ToBoolean();

@@ -108,6 +108,21 @@ Napi::Object traced_object(Napi::Env env, const TracedPacket &packet)
 	return out;
 }
 
+Napi::Array policy_array(Napi::Env env, const std::vector<PolicyTotals> &nodes)
+{
+	Napi::Array out = Napi::Array::New(env, nodes.size());
+	for (uint32_t i = 0; i < nodes.size(); i++) {
+		Napi::Object one = Napi::Object::New(env);
+		one.Set("packets", static_cast<double>(nodes[i].packets));
+		one.Set("bytes", static_cast<double>(nodes[i].bytes));
+		one.Set("droppedPackets", static_cast<double>(nodes[i].dropped_packets));
+		one.Set("droppedBytes", static_cast<double>(nodes[i].dropped_bytes));
+		one.Set("clients", nodes[i].clients);
+		out.Set(i, one);
+	}
+	return out;
+}
+
 void set_traffic(Napi::Object out, const Traffic &traffic)
 {
 	out.Set("packets64", static_cast<double>(traffic.packets64));

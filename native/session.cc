@@ -67,6 +67,11 @@ private:
 	ClientUse::Request request_;
 };
 
+enum xlat_reason judge(const Facts &facts, const Tuple6 &six, const Tuple4 &four)
+{
+	return facts.gate ? facts.gate->judge(six, four) : XLAT_OK;
+}
+
 void count(SessionRecord &record, bool from_v6, const Facts &facts)
 {
 	(from_v6 ? record.packets_out : record.packets_in) += facts.packets;
@@ -258,6 +263,8 @@ Verdict SessionTable::Impl::inbound(const Tuple4 &tuple, const Facts &facts, Tim
 			number = 0;
 		}
 		if (number) {
+			if (enum xlat_reason why = judge(facts, session(number).six(), tuple))
+				return refuse(why);
 			advance(shard, number, false, facts, now);
 			return verdict(number);
 		}
@@ -281,11 +288,13 @@ Verdict SessionTable::Impl::open46(Shard &shard, uint32_t bound, const Tuple4 &t
 	const BindingRecord &b = binding(bound);
 	const SessionConfig &config = shard.policy->config;
 	bool tcp = facts.protocol == Protocol::TCP, opens = tcp && tcp_opens(facts.tcp_flags);
+	Tuple6 six = { b.client, embed_ipv4(config.prefixes[0], tuple.remote), b.client_port,
+		       tuple.remote_port };
+	if (enum xlat_reason why = judge(facts, six, tuple))
+		return refuse(why);
 	if (config.address_dependent && !b.fixed &&
 	    !find_peer(shard, facts.protocol, tuple.pool, tuple.pool_port, tuple.remote))
 		return opens ? hold(*shard.policy, tuple, facts, now) : refuse(XLAT_FILTERED);
-	Tuple6 six = { b.client, embed_ipv4(config.prefixes[0], tuple.remote), b.client_port,
-		       tuple.remote_port };
 	if (tcp && !opens)
 		return pass(six, tuple);
 	/* Strangers may not take the last eighth of the table from the clients. */

@@ -83,6 +83,19 @@ struct Tuple4 {
 	uint16_t pool_port, remote_port;
 };
 
+/**
+ * Asked about a packet to a pool address when its client is known and nothing is changed yet, under
+ * the lock of the shard.
+ */
+class Gate {
+public:
+	/** XLAT_OK, or why the packet is to be dropped. */
+	virtual enum xlat_reason judge(const Tuple6 &six, const Tuple4 &four) = 0;
+
+protected:
+	~Gate() = default;
+};
+
 /** What a packet is besides its tuple. */
 struct Facts {
 	Protocol protocol;
@@ -99,6 +112,8 @@ struct Facts {
 	 */
 	const uint8_t *packet = nullptr;
 	uint32_t packet_length = 0;
+	/** Inbound; null lets every packet through. */
+	Gate *gate = nullptr;
 };
 
 /**
@@ -330,7 +345,8 @@ public:
 
 	/**
 	 * A packet to a pool address. Reasons: XLAT_NO_BINDING, XLAT_FILTERED, XLAT_TCP_NOT_SYN,
-	 * XLAT_SYN_HELD_FULL, XLAT_TABLE_FULL, XLAT_CLIENT_SESSIONS, XLAT_CLIENT_RATE. When `held` is
+	 * XLAT_SYN_HELD_FULL, XLAT_TABLE_FULL, XLAT_CLIENT_SESSIONS, XLAT_CLIENT_RATE, and those of
+	 * the gate. When `held` is
 	 * set the packet waits for the client's own SYN: it goes nowhere and is not dropped.
 	 */
 	Verdict inbound(const Tuple4 &tuple, const Facts &facts, Time now);

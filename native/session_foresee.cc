@@ -103,8 +103,13 @@ Verdict SessionTable::foresee46(const Tuple4 &tuple, const Facts &facts, Time no
 		std::lock_guard guard(shard.lock);
 		const Policy &policy = *shard.policy;
 		uint32_t number = impl_->find46(shard, facts.protocol, tuple);
-		if (number && !impl_->dead(shard, impl_->session(number), now))
+		if (number && !impl_->dead(shard, impl_->session(number), now)) {
+			if (facts.gate)
+				if (enum xlat_reason why = facts.gate->judge(
+					    impl_->session(number).six(), tuple))
+					return refuse(why);
 			return impl_->verdict(number);
+		}
 		uint32_t bound = impl_->find_outside(shard, facts.protocol, tuple.pool,
 						     tuple.pool_port);
 		const PoolAddress *address = policy.address_of(tuple.pool);
@@ -112,13 +117,16 @@ Verdict SessionTable::foresee46(const Tuple4 &tuple, const Facts &facts, Time no
 		held.held = true;
 		if (bound) {
 			const BindingRecord &b = impl_->binding(bound);
+			Tuple6 six = { b.client,
+				       embed_ipv4(policy.config.prefixes[0], tuple.remote),
+				       b.client_port, tuple.remote_port };
+			if (facts.gate)
+				if (enum xlat_reason why = facts.gate->judge(six, tuple))
+					return refuse(why);
 			if (policy.config.address_dependent && !b.fixed &&
 			    !impl_->find_peer(shard, facts.protocol, tuple.pool, tuple.pool_port,
 					      tuple.remote))
 				return opens ? held : refuse(XLAT_FILTERED);
-			Tuple6 six = { b.client,
-				       embed_ipv4(policy.config.prefixes[0], tuple.remote),
-				       b.client_port, tuple.remote_port };
 			if (tcp && !opens)
 				return pass(six, tuple, false, State::CLOSED);
 			return pass(six, tuple, true, tcp ? State::V4_INIT : State::ESTABLISHED);

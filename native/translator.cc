@@ -68,9 +68,10 @@ bool Translator::start(const TranslatorOptions &options, const TranslatorConfig 
 	uint64_t seed = 0;
 	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed))
 		seed = boot_time();
+	limiters_ = std::make_unique<LimiterTable>(seed);
 	shared_.reset(
-		new Shared{*table_, *fragments_, options.threads, seed, {}, {}, {}, {1}, {}});
-	shared_->config = std::make_shared<const TranslatorConfig>(config);
+		new Shared{*table_, *fragments_, *limiters_, options.threads, seed, {}, {}, {}, {1}, {}});
+	shared_->config = compiled(config);
 	if (fastpath_)
 		fastpath_->flows().exclude([this](const Flow &flow) {
 			if (XLAT_LIKELY(!shared_->tracer.on()))
@@ -108,14 +109,23 @@ bool Translator::start(const TranslatorOptions &options, const TranslatorConfig 
 	return true;
 }
 
+std::shared_ptr<const TranslatorConfig> Translator::compiled(const TranslatorConfig &config) const
+{
+	auto out = std::make_shared<TranslatorConfig>(config);
+	const PolicyChain *before = shared_->config ? shared_->config->chain.get() : nullptr;
+	out->chain = PolicyChain::build(config.policy, before, shared_->workers);
+	return out;
+}
+
 ConfigureResult Translator::configure(const TranslatorConfig &config)
 {
 	ConfigureResult result = table_->configure(config.session, boot_time());
 	if (!result.error.empty())
 		return result;
 	fragments_->configure(config.fragments);
+	std::shared_ptr<const TranslatorConfig> next = compiled(config);
 	std::lock_guard guard(shared_->lock);
-	shared_->config = std::make_shared<const TranslatorConfig>(config);
+	shared_->config = std::move(next);
 	shared_->generation.fetch_add(1, std::memory_order_release);
 	/* Last: a flow of the old configuration is a miss from here on, and what it misses is new. */
 	if (fastpath_)
@@ -159,6 +169,7 @@ void Translator::close(bool keep)
 	if (fastpath_)
 		fastpath_->close(keep);
 	fastpath_.reset();
+	limiters_.reset();
 }
 
 std::shared_ptr<const RouteView> Translator::routes() const
@@ -200,6 +211,11 @@ Traffics Translator::traffic() const
 		sum.stateful.dropped += packets;
 	sum.stateful.dropped -= std::min(sum.stateful.dropped, sum.stateless.dropped);
 	return sum;
+}
+
+std::vector<PolicyTotals> Translator::policy() const
+{
+	return shared_->config->chain->totals(*limiters_);
 }
 
 std::vector<uint64_t> Translator::drops() const

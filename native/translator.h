@@ -68,6 +68,8 @@ public:
 	/* What the translator takes the routes of the namespace to carry. */
 	std::shared_ptr<const RouteView> routes() const;
 	Traffics traffic() const;
+	/* In the order of the nodes of the policy. */
+	std::vector<PolicyTotals> policy() const;
 	/* By enum xlat_reason. */
 	std::vector<uint64_t> drops() const;
 	/* The last packets lost for this reason, the newest at the end. */
@@ -77,6 +79,7 @@ public:
 
 private:
 	Translator() = default;
+	std::shared_ptr<const TranslatorConfig> compiled(const TranslatorConfig &config) const;
 	bool start(const TranslatorOptions &options, const TranslatorConfig &config, TunError &why);
 
 	Tun tun_;
@@ -87,6 +90,7 @@ private:
 	std::atomic<uint64_t> cache_drops_[XLAT_REASON_COUNT] = {};
 	LostLog cache_lost_;
 	std::unique_ptr<FragmentCache> fragments_;
+	std::unique_ptr<LimiterTable> limiters_;
 	std::unique_ptr<Shared> shared_;
 	std::vector<std::unique_ptr<Worker>> workers_;
 	std::unique_ptr<RouteWatch> watch_;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "fragment.h"
+#include "policy.h"
 #include "pool.h"
 #include "session.h"
 #include "translator_stateless.h"
@@ -39,6 +40,9 @@ struct TranslatorConfig {
 	std::vector<Ip6> icmp_source6;
 	FragmentOptions fragments;
 	AccountingConfig accounting;
+	std::vector<PolicyNode> policy;
+	/* The nodes above, compiled by the translator. */
+	std::shared_ptr<const PolicyChain> chain = std::make_shared<const PolicyChain>();
 };
 
 /* The IPv4 address inside `address`, by the longest prefix that holds it; null when none does. */

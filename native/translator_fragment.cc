@@ -166,6 +166,8 @@ void Worker::fragment6(Packet &packet)
 
 void Worker::forward_fragment6(Packet &packet, const FragmentDecision &decision)
 {
+	if (xlat_reason why = judge_flow(packet, decision.six, decision.four))
+		return refuse(packet, why);
 	send4(packet, decision.four, decision.six, 0);
 }
 
@@ -208,6 +210,8 @@ void Worker::fragment4(Packet &packet)
 
 void Worker::forward_fragment4(Packet &packet, const FragmentDecision &decision)
 {
+	if (xlat_reason why = judge_flow(packet, decision.six, decision.four))
+		return refuse(packet, why);
 	send6(packet, decision.six, 0);
 }
 
@@ -271,6 +275,7 @@ bool Worker::split(Packet &packet, const std::function<void(Packet &)> &send)
 	for (uint32_t i = 0; i < count; i++) {
 		Packet segment{segment_memory_.get() + PACKET_HEADROOM, 0, {}, {}, packet.turned};
 		segment.length = build_segment(packet, i, segment.data);
+		segment.dscp = packet.dscp;
 		segment.vnet.flags = VNET_NEEDS_CSUM;
 		segment.vnet.csum_start = packet.vnet.csum_start;
 		segment.vnet.csum_offset = packet.vnet.csum_offset;

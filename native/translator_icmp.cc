@@ -35,6 +35,10 @@ bool error_for6(const Packet &packet, xlat_reason why, xlat_icmp &error)
 	case XLAT_CLIENT_RATE:
 		xlat_icmp_set(&error, XLAT_ICMP6_UNREACHABLE, 3, 0);
 		return true;
+	case XLAT_POLICY_DENY: /* RFC 4443 3.1 */
+	case XLAT_POLICY_QUOTA:
+		xlat_icmp_set(&error, XLAT_ICMP6_UNREACHABLE, 1, 0);
+		return true;
 	case XLAT_UNKNOWN_PROTOCOL: /* RFC 6146 3.4 */
 		xlat_icmp_set(&error, XLAT_ICMP6_UNREACHABLE, 4, 0);
 		return packet.view.protocol != XLAT_PROTO_IGMP;
@@ -64,6 +68,8 @@ bool error_for4(const Packet &packet, xlat_reason why, xlat_icmp &error)
 		xlat_icmp_set(&error, XLAT_ICMP4_UNREACHABLE, 1, 0);
 		return true;
 	case XLAT_FILTERED:
+	case XLAT_POLICY_DENY: /* RFC 1812 5.2.7.1 */
+	case XLAT_POLICY_QUOTA:
 	case XLAT_NON_GLOBAL_IPV4: /* RFC 7915 4.4 */
 	case XLAT_ILLEGAL_DESTINATION:
 	case XLAT_UDP_CHECKSUM_ZERO:
@@ -316,6 +322,9 @@ void Worker::error6(Packet &packet)
 	Verdict verdict = shared_.table.error64(protocol_of(embedded), tuple, now_);
 	if (followed_)
 		followed_->admit(verdict);
+	if (!verdict.reason)
+		verdict.reason = judge_error(embedded, verdict.six.client, verdict.six.server,
+					     verdict.four.remote, verdict.four.remote_port);
 	if (verdict.reason)
 		return drop(packet, verdict.reason);
 
@@ -362,6 +371,9 @@ void Worker::error4(Packet &packet)
 	Verdict verdict = shared_.table.error46(protocol_of(embedded), tuple, now_);
 	if (followed_)
 		followed_->admit(verdict);
+	if (!verdict.reason)
+		verdict.reason = judge_error(embedded, verdict.six.client, verdict.six.server,
+					     verdict.four.remote, verdict.four.remote_port);
 	if (verdict.reason)
 		return drop(packet, verdict.reason);
 

@@ -44,6 +44,9 @@ Step step_of(xlat_reason why)
 	case XLAT_TUNNEL_LOOP:
 	case XLAT_TUNNEL_CONGESTED:
 	case XLAT_TUNNEL_OUTER_DESTINATION:
+	case XLAT_POLICY_DENY:
+	case XLAT_POLICY_RATE:
+	case XLAT_POLICY_QUOTA:
 		return Step::POLICY;
 	case XLAT_ICMP_DAMAGED:
 	case XLAT_ICMP_NO_SESSION:

@@ -133,15 +133,19 @@ void Worker::from6(Packet &packet)
 	send4(packet, verdict.four, verdict.six, verdict.delta);
 }
 
-Verdict Worker::admit6(const Packet &packet)
+Verdict Worker::admit6(Packet &packet)
 {
 	const xlat_view &view = packet.view;
+	Verdict verdict;
+	verdict.reason = judge6(packet);
+	if (XLAT_UNLIKELY(verdict.reason))
+		return verdict;
 	Tuple6 tuple{to_ip6(xlat_src6(packet.data, &view)), to_ip6(xlat_dst6(packet.data, &view)),
 		     xlat_host16(view.src_port),
 		     is_icmp(view) ? uint16_t{0} : xlat_host16(view.dst_port)};
 	Facts facts{protocol_of(view), view.tcp_flags, packet.segments(), packet.wire_bytes()};
-	Verdict verdict = is_dry() ? shared_.table.foresee64(tuple, facts, now_) :
-				     shared_.table.outbound(tuple, facts, now_);
+	verdict = is_dry() ? shared_.table.foresee64(tuple, facts, now_) :
+			     shared_.table.outbound(tuple, facts, now_);
 	if (XLAT_UNLIKELY(followed_))
 		followed_->admit(verdict);
 	return verdict;
@@ -163,6 +167,8 @@ xlat_params Worker::params_for(const Packet &packet) const
 	params.hop_adjust = 1;
 	params.copy_traffic_class = config_->copy_traffic_class;
 	params.tos = config_->tos;
+	params.mark = packet.dscp != NO_DSCP;
+	params.dscp = packet.dscp;
 	params.amend_udp_zero = true; /* RFC 6146 3.4 */
 	params.partial_checksum = packet.vnet.partial();
 	params.gso_size = packet.vnet.gso() == VNET_GSO_NONE ? uint16_t{0} : packet.vnet.gso_size;
@@ -276,14 +282,25 @@ void Worker::from4(Packet &packet)
 	send6(packet, verdict.six, inward_delta(verdict));
 }
 
-Verdict Worker::admit4(const Packet &packet)
+Verdict Worker::admit4(Packet &packet)
 {
+	struct : Gate {
+		xlat_reason judge(const Tuple6 &six, const Tuple4 &four) override
+		{
+			return worker->judge_flow(*packet, six, four);
+		}
+		Worker *worker;
+		Packet *packet;
+	} gate;
+	gate.worker = this;
+	gate.packet = &packet;
 	const xlat_view &view = packet.view;
 	Tuple4 tuple{xlat_ip4_host(xlat_dst4(packet.data, &view)),
 		     xlat_ip4_host(xlat_src4(packet.data, &view)), xlat_host16(view.dst_port),
 		     is_icmp(view) ? uint16_t{0} : xlat_host16(view.src_port)};
 	Facts facts{protocol_of(view),   view.tcp_flags, packet.segments(),
-		    packet.wire_bytes(), packet.data,    packet.view.end};
+		    packet.wire_bytes(), packet.data,    packet.view.end,
+		    config_->chain->empty() ? nullptr : &gate};
 	Verdict verdict = is_dry() ? shared_.table.foresee46(tuple, facts, now_) :
 				     shared_.table.inbound(tuple, facts, now_);
 	if (XLAT_UNLIKELY(followed_))

@@ -85,10 +85,12 @@ xlat_reason Worker::inner64(const Packet &packet, xlat_tuple4 &inner) const
 	if (why)
 		return why;
 	const Stateless &stateless = config_->stateless;
-	return stateless.to4(xlat_src6(packet.data, &embedded), inner.src) &&
-			       stateless.to4(xlat_dst6(packet.data, &embedded), inner.dst) ?
-		       XLAT_OK :
-		       XLAT_ICMP_INNER_ADDRESS;
+	xlat_ip6 server = xlat_src6(packet.data, &embedded);
+	xlat_ip6 client = xlat_dst6(packet.data, &embedded);
+	if (!stateless.to4(server, inner.src) || !stateless.to4(client, inner.dst))
+		return XLAT_ICMP_INNER_ADDRESS;
+	return judge_error(embedded, to_ip6(client), to_ip6(server), xlat_ip4_host(inner.src),
+			   xlat_host16(embedded.src_port));
 }
 
 xlat_reason Worker::inner46(const Packet &packet, xlat_tuple6 &to, xlat_tuple6 &inner) const
@@ -104,10 +106,11 @@ xlat_reason Worker::inner46(const Packet &packet, xlat_tuple6 &to, xlat_tuple6 &
 	 * which is how it sees that end's own error, too (rule 3). */
 	if (packet.turned && xlat_ip4_equal(sender, far))
 		stateless.to6(sender, false, to.src);
-	return stateless.to6(xlat_src4(packet.data, &embedded), true, inner.src) &&
-			       stateless.to6(far, !packet.turned, inner.dst) ?
-		       XLAT_OK :
-		       XLAT_ICMP_INNER_ADDRESS;
+	if (!stateless.to6(xlat_src4(packet.data, &embedded), true, inner.src) ||
+	    !stateless.to6(far, !packet.turned, inner.dst))
+		return XLAT_ICMP_INNER_ADDRESS;
+	return judge_error(embedded, to_ip6(inner.src), to_ip6(inner.dst), xlat_ip4_host(far),
+			   xlat_host16(embedded.dst_port));
 }
 
 /* False when the packet is not ours. */
@@ -137,6 +140,8 @@ bool Worker::stateless6(Packet &packet)
 		why = XLAT_NON_GLOBAL_IPV4;
 	else if (error)
 		why = inner64(packet, inner);
+	else
+		why = judge_stateless(packet, source, destination, to.dst, view.dst_port);
 	if (XLAT_UNLIKELY(why)) {
 		refuse_stateless(packet, why);
 		return true;
@@ -203,6 +208,8 @@ bool Worker::stateless4(Packet &packet)
 		why = XLAT_NON_GLOBAL_IPV4;
 	else if (error)
 		why = inner46(packet, to, inner);
+	else
+		why = judge_stateless(packet, to.dst, to.src, source, view.src_port);
 	/* An error's sender without an IPv6 address that may be shown is seen as the gateway. */
 	if (!why && (!mapped || forbidden(to.src, source)) && !source6(to.dst, to.src))
 		why = XLAT_ILLEGAL_SOURCE;

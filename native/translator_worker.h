@@ -32,6 +32,7 @@ namespace sixgate {
 struct Shared {
 	SessionTable &table;
 	FragmentCache &fragments;
+	LimiterTable &limiters;
 	unsigned workers;
 	uint64_t seed;
 
@@ -56,6 +57,7 @@ struct Packet {
 	xlat_view view;
 	bool turned = false; /* it is the second half of a hairpin */
 	uint32_t told_mtu = 0; /* what its sender hears when it is too big */
+	uint8_t dscp = NO_DSCP; /* what it is marked with */
 
 	/* Datagrams of a super-packet on the wire, and bytes of all of them. */
 	uint32_t segments() const;
@@ -117,8 +119,8 @@ private:
 	void from4(Packet &packet);
 	xlat_reason check6(const Packet &packet, xlat_ip4 &remote) const;
 	xlat_reason check4(const Packet &packet) const;
-	Verdict admit6(const Packet &packet);
-	Verdict admit4(const Packet &packet);
+	Verdict admit6(Packet &packet);
+	Verdict admit4(Packet &packet);
 	bool send4(Packet &packet, const Tuple4 &four, const Tuple6 &six, uint16_t delta);
 	bool send6(Packet &packet, const Tuple6 &six, uint16_t delta);
 	void hairpin(Packet &packet, const xlat_edit &edit);
@@ -126,6 +128,15 @@ private:
 	void emit_fragments(const uint8_t *start, const xlat_edit &edit);
 	bool split(Packet &packet, const std::function<void(Packet &)> &send);
 	xlat_params params_for(const Packet &packet) const;
+
+	/* translator_policy.cc */
+	xlat_reason judge(Packet &packet, const PolicyFlow &flow);
+	xlat_reason judge6(Packet &packet);
+	xlat_reason judge_flow(Packet &packet, const Tuple6 &six, const Tuple4 &four);
+	xlat_reason judge_stateless(Packet &packet, const xlat_ip6 &client, const xlat_ip6 &server,
+				    xlat_ip4 remote, be16 port);
+	xlat_reason judge_error(const xlat_view &embedded, const Ip6 &client, const Ip6 &server,
+				uint32_t remote, uint16_t port) const;
 
 	/* translator_mtu.cc: what the routes of both sides carry */
 	xlat_params params64(const Packet &packet, const xlat_tuple4 &to, bool again);

@@ -11,6 +11,7 @@ import { type Feature, type Host, type Names, ownIpv4 } from './feature.ts'
 import { planShared, type Shared, sharedChains, sharedOf } from './nat64-shared.ts'
 import { parsePrefix } from './net/address.ts'
 import { outermost } from './net/prefix-map.ts'
+import { policyNodes } from './policy.ts'
 import type { DataplaneConfig, DataplaneOptions } from './system/dataplane.ts'
 import { type Desired, NOTHING, union } from './system/reconcile.ts'
 import { deviceSysctl } from './system/sysctl.ts'
@@ -85,6 +86,7 @@ export function dataplaneConfig(config: Config, host: Host): DataplaneConfig | u
     limits: nat64?.limits ?? DEFAULT_LIMITS,
     logged: (nat64 && config.log.bindings?.events) ?? 'nothing',
     ...(siit && { siit: { ...siit, amendUdpChecksumZero: translation.amendUdpChecksumZero } }),
+    policy: policyNodes(config),
     lowestIpv6Mtu: translation.lowestIpv6Mtu,
     mssClamp: mssOf(config),
     copyTrafficClass: translation.copyTrafficClass,

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs'
 import type { Config } from './config/schema.ts'
 import { type DatapathStatus, summary, type Way } from './datapath.ts'
 import type { Host } from './feature.ts'
+import { type PolicyNodeStatus, policyStatus } from './policy.ts'
 import type { Service } from './service.ts'
 import type { Dataplane, DataplaneStatus, Traffic } from './system/dataplane.ts'
 
@@ -41,6 +42,7 @@ export interface Status {
   readonly mtus: DataplaneStatus['mtus']
   readonly fastpath: Omit<DatapathStatus, 'interfaces'> | null
   readonly clients: ReturnType<Dataplane['clients']>
+  readonly policy: readonly PolicyNodeStatus[]
   readonly dns64: unknown
   readonly advertise: unknown
   readonly dhcp4: unknown
@@ -117,6 +119,7 @@ export function describe({ instance, uptime, config, host, dataplane, ways, serv
     ...translators(config, dataplane, summary(ways)),
     fastpath: ways ? fastpathOf(ways) : null,
     clients: dataplane?.clients(config.accounting.top) ?? [],
+    policy: policyStatus(config, dataplane),
     dns64: running('dns64'),
     advertise: running('advertise'),
     dhcp4: running('dhcp4'),

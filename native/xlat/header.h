@@ -68,6 +68,17 @@ XLAT_FN void xlat_put_fragment(uint8_t *to, uint8_t next, uint32_t offset, bool 
 	xlat_store32(to + XLAT_FRAGMENT_ID, xlat_be32(id));
 }
 
+/* What is marked keeps its ECN field (RFC 3168 5). */
+XLAT_FN uint8_t xlat_traffic_class(const struct xlat_view *v, const struct xlat_params *params,
+				   uint8_t otherwise)
+{
+	uint8_t octet = params->copy_traffic_class ? v->traffic_class : otherwise;
+
+	if (XLAT_UNLIKELY(params->mark))
+		return (uint8_t)(params->dscp << 2 | (octet & 3));
+	return octet;
+}
+
 /* The header of an IPv6 packet as IPv4; for the outer one ttl is the new one. */
 XLAT_FN void xlat_header64(const struct xlat_view *v, const struct xlat_tuple4 *to,
 			   const struct xlat_params *params, uint8_t ttl, uint32_t total,
@@ -78,7 +89,7 @@ XLAT_FN void xlat_header64(const struct xlat_view *v, const struct xlat_tuple4 *
 	h.src = to->src;
 	h.dst = to->dst;
 	h.total_length = total;
-	h.tos = params->copy_traffic_class ? v->traffic_class : params->tos;
+	h.tos = xlat_traffic_class(v, params, params->tos);
 	h.ttl = ttl;
 	h.protocol = v->protocol == XLAT_PROTO_ICMP6 ? (uint8_t)XLAT_PROTO_ICMP : v->protocol;
 	if (v->has_fragment_header) { /* RFC 7915 5.1.1 */
@@ -102,7 +113,7 @@ XLAT_FN void xlat_header46(const struct xlat_view *v, const struct xlat_tuple6 *
 	h.src = &to->src;
 	h.dst = &to->dst;
 	h.payload_length = payload + (fragment ? (uint32_t)XLAT_FRAGMENT_LEN : 0);
-	h.traffic_class = params->copy_traffic_class ? v->traffic_class : 0;
+	h.traffic_class = xlat_traffic_class(v, params, 0);
 	h.next = fragment ? (uint8_t)XLAT_PROTO_FRAGMENT : next;
 	h.hop_limit = hop_limit;
 	xlat_put_header6(out, &h);

@@ -17,6 +17,8 @@ struct xlat_params {
 	int8_t hop_adjust;
 	bool copy_traffic_class; /* else zero (RFC 7915 4.1), or the TOS below (5.1) */
 	uint8_t tos;
+	bool mark; /* the DSCP below takes the place of what was copied or zeroed */
+	uint8_t dscp;
 	bool amend_udp_zero;   /* compute a zero UDP checksum of a whole datagram, else drop (4.5) */
 	bool partial_checksum; /* the field holds the pseudo-header's sum (virtio NEEDS_CSUM) */
 	uint16_t gso_size;  /* payload of a segment of a super-packet, 0 for an ordinary packet */

@@ -30,6 +30,9 @@
 	XLAT_REASON(ILLEGAL_DESTINATION, "a destination address that may not be translated", "RFC 7915 4.1, 5.1") \
 	XLAT_REASON(NON_GLOBAL_IPV4, "a non-global IPv4 address under the well-known prefix", "RFC 6052 3.1") \
 	XLAT_REASON(NOT_OUR_PREFIX, "the destination is under no translation prefix", "RFC 6146 3.5") \
+	XLAT_REASON(POLICY_DENY, "denied by the policy", "RFC 1812 5.3.9") \
+	XLAT_REASON(POLICY_RATE, "the client sends or receives faster than the policy lets it", "RFC 2475 2.3.3.4") \
+	XLAT_REASON(POLICY_QUOTA, "the client has used up what the policy gives it for this time", "RFC 2475 2.3.3.4") \
 	XLAT_REASON(HAIRPIN_LOOP, "the packet came from the translator itself", "RFC 6146 3.5") \
 	XLAT_REASON(HOP_LIMIT, "the hop limit or TTL ran out", "RFC 7915 4.1, 5.1") \
 	XLAT_REASON(TOO_BIG, "larger than the next link carries, and not to be fragmented", "RFC 7915 4, 5") \

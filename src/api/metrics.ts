@@ -3,6 +3,7 @@
 import type { BindingLogStats } from '../binding-log.ts'
 import type { ConfigStore } from '../config/store.ts'
 import type { Dns64Stats } from '../dns64/stats.ts'
+import { type PolicyNodeStatus, policyStatus } from '../policy.ts'
 import { type Status, translators } from '../status.ts'
 import type { ClientCounter, DropCounter, Traffic } from '../system/dataplane.ts'
 import type { TunnelStatus, TunnelsReport } from '../tunnel-service.ts'
@@ -22,6 +23,7 @@ interface Source extends Pick<Status, 'nat64' | 'siit'> {
   readonly prefixes: readonly string[]
   readonly drops: readonly DropCounter[]
   readonly clients: readonly ClientCounter[]
+  readonly policy: readonly PolicyNodeStatus[]
   readonly dns64: Dns64Stats | undefined
   readonly bindingLog: BindingLogStats | undefined
   readonly tunnels: TunnelsReport | undefined
@@ -48,6 +50,11 @@ const pools =
   (read: (pool: Nat64['pools'][number]) => number) =>
   (source: Source): Sample[] =>
     (source.nat64?.pools ?? []).map((pool) => [{ pool: pool.addresses.join(',') }, read(pool)])
+
+const nodes =
+  (read: (node: PolicyNodeStatus) => number) =>
+  ({ policy }: Source): Sample[] =>
+    policy.map((node) => [{ node: node.name }, read(node)])
 
 const directions =
   (of: 'nat64' | 'siit', unit: 'packets' | 'bytes') =>
@@ -227,6 +234,30 @@ export const METRICS: readonly Metric[] = [
     type: 'gauge',
     help: 'Blocks of ports of the pool; 0 where single ports are lent.',
     samples: pools((p) => p.blocksTotal),
+  },
+  {
+    name: 'sixgate_policy_packets_total',
+    type: 'counter',
+    help: 'Packets that met a node of the policy.',
+    samples: nodes((n) => n.packets),
+  },
+  {
+    name: 'sixgate_policy_bytes_total',
+    type: 'counter',
+    help: 'Bytes that met a node of the policy.',
+    samples: nodes((n) => n.bytes),
+  },
+  {
+    name: 'sixgate_policy_dropped_packets_total',
+    type: 'counter',
+    help: 'Packets that a node of the policy took.',
+    samples: nodes((n) => n.droppedPackets),
+  },
+  {
+    name: 'sixgate_policy_dropped_bytes_total',
+    type: 'counter',
+    help: 'Bytes that a node of the policy took.',
+    samples: nodes((n) => n.droppedBytes),
   },
   {
     name: 'sixgate_client_packets_total',
@@ -442,6 +473,7 @@ function sourceOf({ gateway, store, version }: { gateway: Gateway; store: Config
     ...translators(config, dataplane),
     drops: dataplane?.drops() ?? [],
     clients: dataplane?.clients(config.accounting.top) ?? [],
+    policy: policyStatus(config, dataplane),
     dns64: dns64?.stats() as Dns64Stats | undefined,
     bindingLog: bindingLog?.stats(),
     tunnels: tunnels?.report(),

@@ -204,6 +204,22 @@ export const ClientsSchema = Type.Object({
   ),
 })
 
+export const PolicySchema = Type.Object({
+  policy: Type.Array(
+    Type.Object({
+      name: Type.String({ description: 'Its name, or `#` and its place.' }),
+      match: Type.String({ description: 'Which packets it is about.' }),
+      action: Type.String({ description: 'What it does with them.' }),
+      packets: count('Packets that met it.'),
+      bytes: count('Bytes of those.'),
+      droppedPackets: count('Packets it took.'),
+      droppedBytes: count('Bytes of those.'),
+      clients: count('Clients that a rate or a quota keeps count of.'),
+    }),
+    { description: 'The nodes of the policy, in the order in which they are asked.' },
+  ),
+})
+
 export const StaticBindingSchema = ConfigSchema.properties.nat64.properties.static.items
 
 export const StaticBindingsSchema = Type.Object({ static: Type.Array(StaticBindingSchema) })
@@ -338,6 +354,7 @@ export const StatusSchema = Type.Object(
     siit: Type.Union([SiitSchema, Type.Null()]),
     mtus: MtusSchema,
     clients: ClientsSchema.properties.clients,
+    policy: PolicySchema.properties.policy,
     dns64: Type.Unknown({ description: 'Counters of DNS64, as at /api/v1/dns64; null when it does not run.' }),
     advertise: Type.Unknown({ description: 'Router advertisements; null when there are none.' }),
     dhcp4: Type.Unknown({ description: 'DHCPv4 leases; null when there are none.' }),

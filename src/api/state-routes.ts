@@ -5,6 +5,7 @@ import { type Static, Type } from 'typebox'
 import type { Config } from '../config/schema.ts'
 import { GatewayError } from '../errors.ts'
 import { canonicalHost, parsePrefix } from '../net/address.ts'
+import { policyStatus } from '../policy.ts'
 import type { SessionFilter } from '../system/dataplane.ts'
 import type { App, RouteContext } from './context.ts'
 import type { Gateway } from './gateway.ts'
@@ -91,6 +92,11 @@ function tableRoutes(app: App, gateway: Gateway): void {
       schema: { summary: 'Traffic by client', querystring: shape.ClientsQuery, response: { 200: shape.ClientsSchema } },
     },
     async ({ query }) => ({ clients: [...topClients(gateway, query.top)] }),
+  )
+  app.get(
+    '/api/v1/policy',
+    { config: viewer, schema: { summary: 'Nodes of the policy', response: { 200: shape.PolicySchema } } },
+    async () => ({ policy: policyStatus(gateway.config, gateway.dataplane) }),
   )
 }
 

@@ -38,7 +38,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   show: {
     usage:
-      'show status|sessions|bindings|tunnels|dns64|drops|clients [--protocol P] [--address A] [--limit N] [--last]',
+      'show status|sessions|bindings|tunnels|dns64|drops|clients|policy [--protocol P] [--address A] [--limit N] [--last]',
     summary: 'show the state of the running gateway; drops --last adds the last packets lost for each reason',
   },
   trace: {

@@ -5,7 +5,7 @@ import { askJson } from './client.ts'
 import { bytes, DONE, type Io, printable, table, UsageError } from './io.ts'
 import { parse } from './options.ts'
 import { packetText } from './packet-text.ts'
-import { statusLines, tree } from './status-text.ts'
+import { policyLines, statusLines, tree } from './status-text.ts'
 
 const OPTIONS = {
   protocol: { type: 'string' },
@@ -38,6 +38,7 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
   drops: { filters: {}, lines: dropLines, last: lastLines },
   clients: { filters: { limit: 'top' }, lines: clientLines },
   tunnels: { filters: {}, lines: tunnelLines },
+  policy: { filters: {}, lines: ({ policy }: Static<typeof shape.PolicySchema>) => policyLines(policy) },
 }
 
 export async function run(args: string[], io: Io): Promise<number> {

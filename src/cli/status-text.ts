@@ -20,6 +20,7 @@ export function statusLines(status: Status): string[] {
     nat64(status),
     siit(status),
     mtus(status),
+    status.policy.length > 0 ? policyLines(status.policy) : [],
     clients(status),
     dns64(status.dns64 as Dns64 | null),
     status.advertise ? ['advertise', ...tree(status.advertise, '  ')] : [],
@@ -113,6 +114,15 @@ function traffic(moved: NonNullable<Status['siit' | 'nat64']>): string[] {
 function adopted({ adopted, adoption }: NonNullable<Status['nat64']>): string[] {
   if (adopted > 0) return [`  ${adopted} sessions taken over`]
   return adoption === '' ? [] : [`  no sessions taken over: ${printable(adoption)}`]
+}
+
+export function policyLines(nodes: Status['policy']): string[] {
+  if (nodes.length === 0) return ['there is no policy: everything may pass']
+  const rows = nodes.map((one) => [
+    ...[one.name, one.match, one.action, one.packets, bytes(one.bytes)],
+    ...[one.droppedPackets, bytes(one.droppedBytes)],
+  ])
+  return table(['node', 'match', 'action', 'packets', 'bytes', 'lost packets', 'lost bytes'], rows)
 }
 
 function clients({ clients }: Status): string[] {

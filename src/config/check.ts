@@ -4,6 +4,7 @@ import type { Fault } from '../errors.ts'
 import { blockChecks } from './check-blocks.ts'
 import { interfaceChecks } from './check-interfaces.ts'
 import { nat64Checks } from './check-nat64.ts'
+import { policyChecks } from './check-policy.ts'
 import type { Check } from './check-rule.ts'
 import { serviceChecks } from './check-services.ts'
 import { siitChecks } from './check-siit.ts'
@@ -18,6 +19,7 @@ const CHECKS: readonly Check[] = [
   ...blockChecks,
   ...siitChecks,
   ...tunnelChecks,
+  ...policyChecks,
   ...serviceChecks,
 ]
 

@@ -15,7 +15,7 @@ import {
   parsePrefix,
 } from '../net/address.ts'
 import { parseNat64Prefix } from '../net/rfc6052.ts'
-import { formatDuration, formatSize, parseDuration, parseSize } from './units.ts'
+import { formatBitRate, formatDuration, formatSize, parseBitRate, parseDuration, parseSize } from './units.ts'
 
 export interface Format {
   /** What to write, for config/REFERENCE.md and for a value of the wrong type. */
@@ -90,6 +90,11 @@ export const FORMATS: Readonly<Record<string, Format>> = {
     example: '64MiB',
     meaning: 'Whole number with the unit `B`, `KiB`, `MiB` or `GiB`.',
     canonical: (text) => formatSize(parseSize(text)),
+  },
+  'bit-rate': {
+    example: '10Mbit/s',
+    meaning: 'Whole number with the unit `bit/s`, `kbit/s`, `Mbit/s` or `Gbit/s`; 1kbit is 1000 bits.',
+    canonical: (text) => formatBitRate(parseBitRate(text)),
   },
   mss: {
     example: '1360B',

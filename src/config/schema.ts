@@ -184,6 +184,72 @@ const Siit = section(
   'Stateless translation (SIIT, RFC 7915); it goes before NAT64 when both addresses of a packet have a counterpart.',
 )
 
+const clientPrefixLength = Type.Integer({
+  default: 64,
+  minimum: 1,
+  maximum: 128,
+  description: 'Addresses under one prefix of this length are one client.',
+})
+
+const Rate = section(
+  {
+    bandwidth: Type.Optional(text('bit-rate', 'IP packets of both directions together.')),
+    packetsPerSecond: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 100_000_000, description: 'Instead of a bandwidth.' }),
+    ),
+    burst: duration('How long a client that was quiet may send as fast as it likes, as time at this rate.', '200ms', {
+      atLeast: '10ms',
+      atMost: '10m',
+    }),
+    clientPrefixLength,
+  },
+  'What is faster is lost.',
+)
+
+const Quota = section(
+  {
+    bytes: text('size', 'IP packets of both directions together.', { atLeast: '1KiB' }),
+    period: duration('Begins anew after this time, a day at midnight (UTC).', '1d', { atLeast: '1m', atMost: '31d' }),
+    clientPrefixLength,
+  },
+  'What is more is refused until the next period.',
+)
+
+const PolicyNode = section(
+  {
+    name: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 64,
+        description: 'By which its counters are known, also after a change.',
+      }),
+    ),
+    clients: list(text('prefix6', 'IPv6 prefix, or one address.'), 'IPv6 hosts, whoever speaks first; empty for all.', {
+      default: [],
+    }),
+    to: list(
+      text('prefix', 'Prefix, or one address.'),
+      'IPv4 hosts they speak with, or what stands for those under a translation prefix; empty for all.',
+      { default: [] },
+    ),
+    protocol: Type.Optional(Type.Enum(['tcp', 'udp', 'icmp'], { description: 'Every protocol when left out.' })),
+    ports: Type.Optional(text('port-range', 'Ports of the IPv4 hosts.')),
+    verdict: Type.Optional(
+      Type.Enum(['allow', 'deny'], { description: 'The first node with a verdict ends the chain; its end allows.' }),
+    ),
+    rate: Type.Optional(Rate),
+    quota: Type.Optional(Quota),
+    dscp: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 63,
+        description: 'DSCP of what is translated (RFC 2474); the last one counts.',
+      }),
+    ),
+  },
+  'A node of the policy: what it matches, and one of `verdict`, `rate`, `quota` and `dscp`.',
+)
+
 const Translation = defaulted(
   {
     lowestIpv6Mtu: Type.Integer({
@@ -500,6 +566,10 @@ export const ConfigSchema = section(
     interfaces: list(Interface, 'Links the gateway uses.', { default: [] }),
     nat64: Type.Optional(Nat64),
     siit: Type.Optional(Siit),
+    policy: list(PolicyNode, 'What is asked about each packet before it is translated, one node after the other.', {
+      default: [],
+      maxItems: 64,
+    }),
     translation: Translation,
     datapath: Way({
       default: 'auto',
@@ -522,6 +592,7 @@ export type InterfaceConfig = Static<typeof Interface>
 export type PoolConfig = Static<typeof Pool>
 export type Nat64Config = Static<typeof Nat64>
 export type SiitConfig = Static<typeof Siit>
+export type PolicyNodeConfig = Static<typeof PolicyNode>
 export type TranslationConfig = Static<typeof Translation>
 export type Dns64Config = Static<typeof Dns64>
 export type AdvertisementConfig = Static<typeof Advertisement>

@@ -3,11 +3,15 @@
 import { GatewayError } from '../errors.ts'
 
 const SECONDS = { d: 86_400, h: 3600, m: 60, s: 1, ms: 0.001 } as const
+const BITS = { Gbit: 1e9, Mbit: 1e6, kbit: 1e3, bit: 1 } as const
 const BYTES = { GiB: 2 ** 30, MiB: 2 ** 20, KiB: 2 ** 10, B: 1 } as const
 
 /** Beyond a year a duration is a slip of the pen, and milliseconds would leave 32 bits long before. */
 const LONGEST = 366 * SECONDS.d
 const LARGEST = 2 ** 40
+
+const SLOWEST = 1e3
+const FASTEST = 100e9
 
 /** `1d`, `2h4m`, `90s`, `500ms` in seconds. Units go from large to small, each once. */
 export function parseDuration(text: string): number {
@@ -32,6 +36,23 @@ export function parseSize(text: string): number {
   const bytes = Number(match[1]) * BYTES[match[2] as keyof typeof BYTES]
   if (bytes > LARGEST) refuse(text, 'is larger than 1024GiB', 'Write a smaller size.')
   return bytes
+}
+
+/** `64kbit/s`, `10Mbit/s`, `1Gbit/s` in bits per second; these units are powers of ten. */
+export function parseBitRate(text: string): number {
+  const remedy = 'Write a whole number with a unit, as in 64kbit/s, 10Mbit/s or 1Gbit/s.'
+  const words = checked(text, remedy)
+  const match = /^(\d{1,12})(bit|kbit|Mbit|Gbit)\/s$/.exec(words)
+  if (!match) refuse(text, /^[\d.]+$/.test(words) ? 'has no unit' : 'is no rate', remedy)
+  const bits = Number(match[1]) * BITS[match[2] as keyof typeof BITS]
+  if (bits < SLOWEST || bits > FASTEST) refuse(text, 'is out of range', 'Write from 1kbit/s to 100Gbit/s.')
+  return bits
+}
+
+/** The canonical text: the largest unit that divides. */
+export function formatBitRate(bits: number): string {
+  for (const [name, unit] of Object.entries(BITS)) if (bits % unit === 0) return `${bits / unit}${name}/s`
+  return `${bits}bit/s`
 }
 
 /** The canonical text: `90` is `1m30s`. */

@@ -12,7 +12,19 @@ import { parseDuration } from './units.ts'
 const MOST = 10
 
 const WARNINGS: readonly Check['run'][] = [
-  ...[nested, pref64, synthesis, privateSources, idleAmend, shortTimeouts, openResolver, nobodyMayAsk, noBlocks],
+  ...[
+    nested,
+    pref64,
+    synthesis,
+    privateSources,
+    idleAmend,
+    idlePolicy,
+    unreached,
+    shortTimeouts,
+    openResolver,
+    nobodyMayAsk,
+    noBlocks,
+  ],
 ]
 
 /** Of a configuration that is valid. */
@@ -116,6 +128,26 @@ function privateSources({ translation }: Config, report: Report): void {
 function idleAmend({ siit, translation }: Config, report: Report): void {
   if (translation.amendUdpChecksumZero && !siit)
     report('/translation/amendUdpChecksumZero', 'is set, but there is no siit', 'Add siit, or leave it out.')
+}
+
+function idlePolicy({ nat64, siit, policy }: Config, report: Report): void {
+  if (policy.length > 0 && !nat64 && !siit)
+    report('/policy', 'is about what is translated, but there is neither nat64 nor siit', 'Add one, or leave it out.')
+}
+
+/** Behind a verdict on everything. */
+function unreached({ policy }: Config, report: Report): void {
+  const end = policy.findIndex(
+    ({ verdict, clients, to, protocol }) =>
+      verdict !== undefined && clients.length === 0 && to.length === 0 && protocol === undefined,
+  )
+  for (const index of end < 0 ? [] : policy.keys())
+    if (index > end)
+      report(
+        `/policy/${index}`,
+        `is never asked: /policy/${end} decides about everything`,
+        'Write it before that node.',
+      )
 }
 
 /** What the RFCs ask for at least; shorter ones save state and cut off the patient. */

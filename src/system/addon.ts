@@ -14,6 +14,7 @@ import type {
   LostPacket,
   OpenDataplane,
   PacketInfo,
+  PolicyCounter,
   SessionFilter,
   SessionInfo,
   TraceBatch,
@@ -64,6 +65,7 @@ interface NativeDataplane {
   bindings(filter?: SessionFilter): BindingInfo[]
   drops(): NativeDrop[]
   clients(top: number): ClientCounter[]
+  policy(): PolicyCounter[]
   openTrace(filter: TraceFilter): number
   readTrace(trace: number): { readonly packets: readonly NativeTraced[]; readonly missed: number } | undefined
   closeTrace(trace: number): void
@@ -153,6 +155,7 @@ export const openDataplane: OpenDataplane = (options) => {
       if (prefixLength === 128) return counters
       return counters.map((counter) => ({ ...counter, client: `${counter.client}/${prefixLength}` }))
     },
+    policy: () => attempt(() => native.policy()),
     openTrace: (filter) => attempt(() => native.openTrace(filter)),
     readTrace(trace): TraceBatch | undefined {
       const batch = native.readTrace(trace)

@@ -8,6 +8,37 @@ export type Protocol = 'tcp' | 'udp' | 'icmp'
 /** Bindings, sessions in their stead, or port blocks alone. */
 export type LoggedEvents = 'bindings' | 'blocks' | 'sessions'
 
+/** What the clients under one prefix may have together: a rate with its burst in seconds, or bytes in a period. */
+export type PolicyLimit = { readonly clientPrefixLength: number } & (
+  | { readonly bitsPerSecond: number; readonly burst: number }
+  | { readonly packetsPerSecond: number; readonly burst: number }
+  | { readonly bytes: number; readonly period: number }
+)
+
+/** A node of the policy; of clients and destinations none stands for all. */
+export interface PolicyNode {
+  /** By which a node of the next configuration is known to be this one. */
+  readonly key: string
+  readonly clients: readonly string[]
+  readonly to: readonly string[]
+  readonly protocol?: Protocol
+  readonly firstPort?: number
+  readonly lastPort?: number
+  readonly action: 'allow' | 'deny' | 'mark' | 'limit'
+  readonly dscp?: number
+  readonly limit?: PolicyLimit
+}
+
+/** What a node of the policy met, and what was lost there. */
+export interface PolicyCounter {
+  readonly packets: number
+  readonly bytes: number
+  readonly droppedPackets: number
+  readonly droppedBytes: number
+  /** Clients that it keeps count of; the table has room for 65,536 of all nodes. */
+  readonly clients: number
+}
+
 /** What the translator needs; replaced whole and atomically by configure(). */
 export interface DataplaneConfig {
   readonly prefixes: readonly string[]
@@ -48,6 +79,8 @@ export interface DataplaneConfig {
     readonly map: readonly { readonly ipv6: string; readonly ipv4: string }[]
     readonly amendUdpChecksumZero: boolean
   }
+  /** Asked before translation; none allows everything. */
+  readonly policy?: readonly PolicyNode[]
   readonly lowestIpv6Mtu: number
   /** Bytes that a SYN may announce; 0 for as it is, `auto` for what the routes of both ends carry. */
   readonly mssClamp: number | 'auto'
@@ -276,6 +309,8 @@ export interface Dataplane {
   bindings(filter?: SessionFilter): readonly BindingInfo[]
   drops(): readonly DropCounter[]
   clients(top: number): readonly ClientCounter[]
+  /** By node of the policy, in its order. */
+  policy(): readonly PolicyCounter[]
   /** Follows matching packets until closeTrace(). The number of the trace; 0 when as many as there may be run. */
   openTrace(filter: TraceFilter): number
   /** What was seen since the last time; undefined when the trace is over. */

@@ -15,6 +15,7 @@ import type { Status } from '../../src/daemon.ts'
 import type { Dns64Stats } from '../../src/dns64/stats.ts'
 import type { Fault } from '../../src/errors.ts'
 import { type Log, silentLog } from '../../src/log.ts'
+import { policyStatus } from '../../src/policy.ts'
 import { translators } from '../../src/status.ts'
 import type {
   BindingInfo,
@@ -233,6 +234,8 @@ export class FakeGateway implements Gateway {
     },
     attach: () => '',
     fastpath: () => FASTPATH,
+    policy: () =>
+      this.config.policy.map(() => ({ packets: 9, bytes: 900, droppedPackets: 2, droppedBytes: 200, clients: 1 })),
     clients: (top: number) =>
       [{ client: '2001:db8:1::5', packetsOut: 4, bytesOut: 400, packetsIn: 3, bytesIn: 4000 }].slice(0, top),
   }
@@ -255,6 +258,7 @@ export class FakeGateway implements Gateway {
       ...translators(this.config, this.dataplane),
       fastpath: FASTPATH,
       clients: this.dataplane.clients(20),
+      policy: policyStatus(this.config, this.dataplane),
       dns64: DNS64,
       advertise: null,
       dhcp4: null,
@@ -301,6 +305,12 @@ ${extra}`
 
 /** Stateless translation, for configText's `extra`. */
 export const SIIT = 'siit: { prefix: "2001:db8:100::/40", map: [{ ipv6: "2001:db8:2::1", ipv4: 203.0.113.1 }] }\n'
+
+/** A policy, likewise. */
+export const POLICY = `policy:
+  - { name: no mail, protocol: tcp, ports: "25", verdict: deny }
+  - { clients: ["2001:db8:1::/48"], rate: { bandwidth: 10Mbit/s } }
+`
 
 export interface Stage {
   readonly directory: string

@@ -43,7 +43,7 @@ const put = (body: string, headers: Record<string, string> = { 'if-match': '*' }
 const text = (extra: string) => configText([`[::1]:${port}`], extra)
 
 describe('who may do what', () => {
-  const READS = ['config', 'status', 'sessions', 'bindings', 'nat64/static', 'dns64', 'drops', 'clients']
+  const READS = ['config', 'status', 'sessions', 'bindings', 'nat64/static', 'dns64', 'drops', 'clients', 'policy']
 
   it('the unix socket is for its owner and needs no token', async () => {
     expect(statSync(stage.socket).mode & 0o777).toBe(0o600)

@@ -14,7 +14,7 @@ import { bytes, errorLines, printable, table } from '../../src/cli/io.ts'
 import { diffLines, hunks } from '../../src/cli/line-diff.ts'
 import { GatewayError } from '../../src/errors.ts'
 import { createLog, setLevel } from '../../src/log.ts'
-import { ask, configText, freePort, SIIT, type Stage, setUp, TRACED } from './api-fake.ts'
+import { ask, configText, freePort, POLICY, SIIT, type Stage, setUp, TRACED } from './api-fake.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 
@@ -177,7 +177,7 @@ describe('commands to the daemon', () => {
   let stage: Stage
   let text: string
   beforeAll(async () => {
-    text = configText([`[::1]:${await freePort()}`], SIIT)
+    text = configText([`[::1]:${await freePort()}`], SIIT + POLICY)
     stage = await setUp(text)
   })
   afterAll(() => stage.close())
@@ -191,7 +191,7 @@ describe('commands to the daemon', () => {
     }
   })
 
-  it.each(['status', 'sessions', 'bindings', 'dns64', 'drops', 'clients'])(
+  it.each(['status', 'sessions', 'bindings', 'dns64', 'drops', 'clients', 'policy'])(
     'show %s, as a table and as JSON',
     async (name) => {
       const shown = await there('show', name)
@@ -211,6 +211,8 @@ describe('commands to the daemon', () => {
       /^lan0 +inside +up +1500 +- +2001:db8:1::1\/64$/m,
       /^nat64 on sixgate0: 1 of 1048576 sessions, 1 bindings$/m,
       /^ {2}198\.51\.100\.64\/28 +1 +1032192$/m,
+      /^no mail +tcp 25-25 +deny +9 +900 B +2 +200 B$/m,
+      /^#2 +clients 2001:db8:1::\/48 +rate 10Mbit\/s, burst 200ms, for a \/64 +9 +900 B +2 +200 B$/m,
       /^siit on sixgate0: IPv4 under 2001:db8:100::\/40, 1 mappings$/m,
       /^ {2}IPv6 to IPv4 5 packets, 500 B\n {2}IPv4 to IPv6 6 packets, 5\.9 KiB\n {2}lost 2 packets/m,
       /^ipv4 +1500 +wan0 +2 +0\.0\.0\.0\/0$/m,

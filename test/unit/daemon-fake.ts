@@ -69,6 +69,7 @@ export class FakePlane implements Dataplane {
   clients = () => []
   attach = () => ''
   fastpath = () => ({ loaded: false, why: 'a fake has none', verifier: '' })
+  policy = () => []
 
   close(options: { keep?: boolean } = {}): void {
     if (this.closed) return

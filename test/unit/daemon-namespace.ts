@@ -72,6 +72,7 @@ const openDataplane: OpenDataplane = ({ device }) => {
     clients: () => [],
     attach: () => '',
     fastpath: () => ({ loaded: false, why: '', verifier: '' }),
+    policy: () => [],
     openTrace: () => 1,
     readTrace: () => undefined,
     closeTrace: () => {},

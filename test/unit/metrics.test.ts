@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { METRICS, renderMetrics } from '../../src/api/metrics.ts'
-import { ask, configText, freePort, SIIT, type Stage, setUp } from './api-fake.ts'
+import { ask, configText, freePort, POLICY, SIIT, type Stage, setUp } from './api-fake.ts'
 
 interface Family {
   readonly type: string
@@ -55,7 +55,7 @@ function parseLabels(text: string): Record<string, string> {
 let stage: Stage
 
 beforeAll(async () => {
-  stage = await setUp(configText([`[::1]:${await freePort()}`], SIIT))
+  stage = await setUp(configText([`[::1]:${await freePort()}`], SIIT + POLICY))
 })
 
 afterAll(() => stage.close())
@@ -77,6 +77,10 @@ describe('metrics', () => {
   it('are labelled by pool, prefix, reason and client', async () => {
     const families = await scrape()
     const samples = (name: string) => families.get(name)?.samples
+    expect(samples('sixgate_policy_dropped_packets_total')).toEqual([
+      { labels: { node: 'no mail' }, value: 2 },
+      { labels: { node: '#2' }, value: 2 },
+    ])
     expect(samples('sixgate_pool_ports_used')).toEqual([{ labels: { pool: '198.51.100.64/28' }, value: 1 }])
     expect(samples('sixgate_nat64_prefix_info')).toEqual([{ labels: { prefix: '64:ff9b::/96' }, value: 1 }])
     expect(samples('sixgate_nat64_packets_total')).toEqual([

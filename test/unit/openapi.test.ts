@@ -37,6 +37,7 @@ const ROUTES = [
   'get /api/v1/dns64',
   'get /api/v1/drops',
   'get /api/v1/nat64/static',
+  'get /api/v1/policy',
   'get /api/v1/sessions',
   'get /api/v1/status',
   'get /api/v1/trace',

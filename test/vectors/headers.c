@@ -6,6 +6,7 @@
 #include "answer.h"
 #include "fragment.h"
 #include "icmp_origin.h"
+#include "limiter.h"
 #include "plan.h"
 
 enum xlat_reason parse(const uint8_t *packet, uint32_t len, struct xlat_view *v);
@@ -24,6 +25,18 @@ bool extract(const struct xlat_ip6 *ip6, uint32_t length, struct xlat_ip4 *out);
 void fragment(const uint8_t *packet, uint32_t length, uint32_t mtu, uint32_t index,
 	      struct xlat_slice *slice);
 uint32_t add_origin(uint8_t *packet, uint32_t length, const struct xlat_ip6 *origin);
+enum xlat_reason take(struct limiter *limiter, uint64_t now, uint32_t packets, uint32_t bytes);
+void give(struct limiter *limiter, uint32_t packets, uint32_t bytes);
+
+enum xlat_reason take(struct limiter *limiter, uint64_t now, uint32_t packets, uint32_t bytes)
+{
+	return limiter_take(limiter, now, packets, bytes);
+}
+
+void give(struct limiter *limiter, uint32_t packets, uint32_t bytes)
+{
+	limiter_give(limiter, packets, bytes);
+}
 
 uint32_t add_origin(uint8_t *packet, uint32_t length, const struct xlat_ip6 *origin)
 {

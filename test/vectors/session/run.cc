@@ -217,7 +217,7 @@ public:
 		fragments_ = std::make_unique<FragmentCache>(
 			config.fragments, [this](xlat_reason why, uint32_t packets,
 						 const FragmentKey &) { cache_[why] += packets; });
-		shared_.reset(new Shared{*table_, *fragments_, 1, 1, {}, {}, {}, {1}, {}});
+		shared_.reset(new Shared{*table_, *fragments_, limiters_, 1, 1, {}, {}, {}, {1}, {}});
 		shared_->config = std::make_shared<const TranslatorConfig>(config);
 		RouteView routes;
 		routes.four = routes.six = {mtu, mtu};
@@ -297,6 +297,7 @@ private:
 	uint64_t cache_[XLAT_REASON_COUNT] = {}, told_[XLAT_REASON_COUNT] = {};
 	std::unique_ptr<SessionTable> table_;
 	std::unique_ptr<FragmentCache> fragments_;
+	LimiterTable limiters_{1};
 	std::unique_ptr<Shared> shared_;
 	std::unique_ptr<Worker> worker_;
 
