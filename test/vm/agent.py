@@ -2,7 +2,7 @@
 """Runs commands for the test over a virtio-serial port: one JSON object a line, each way.
 
 {id, run: [command, ...], input, seconds} -> {id, code, stdout, stderr}; {id, put: path, mode, data} -> {id}.
-Bytes travel as base64. Commands run beside each other, each in a process group that ends with it.
+Bytes travel as base64 of zlib. Commands run beside each other, each in a process group that ends with it.
 """
 import base64
 import json
@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import threading
+import zlib
 
 sending = threading.Lock()
 port = os.open("/dev/vport0p1", os.O_RDWR)
@@ -23,14 +24,18 @@ def send(answer):
 
 
 def encode(data):
-    return base64.b64encode(data).decode()
+    return base64.b64encode(zlib.compress(data, 1)).decode()
+
+
+def decode(text):
+    return zlib.decompress(base64.b64decode(text))
 
 
 def run(request):
     child = subprocess.Popen(request["run"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                              start_new_session=True)
     try:
-        stdout, stderr = child.communicate(base64.b64decode(request["input"]), request["seconds"])
+        stdout, stderr = child.communicate(decode(request["input"]), request["seconds"])
         code = child.returncode if child.returncode >= 0 else 128 - child.returncode
     except subprocess.TimeoutExpired:
         os.killpg(child.pid, signal.SIGKILL)
@@ -42,7 +47,7 @@ def run(request):
 def put(request):
     os.makedirs(os.path.dirname(request["put"]), exist_ok=True)
     with open(request["put"], "wb") as file:
-        file.write(base64.b64decode(request["data"]))
+        file.write(decode(request["data"]))
     os.chmod(request["put"], request["mode"])
     return {}
 
@@ -56,9 +61,12 @@ def serve(request):
 
 
 send({"ready": os.uname().release})
-buffer = b""
+chunks = []
 while True:
-    buffer += os.read(port, 1 << 16)
-    *lines, buffer = buffer.split(b"\n")
-    for line in lines:
+    # the port hands out a page at a time
+    *ends, rest = os.read(port, 1 << 16).split(b"\n")
+    for end in ends:
+        line = b"".join(chunks) + end
+        chunks = []
         threading.Thread(target=serve, args=[json.loads(line)]).start()
+    chunks.append(rest)

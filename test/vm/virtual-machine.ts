@@ -10,6 +10,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { deflateSync, inflateSync } from 'node:zlib'
 import type { Namespace } from '../lab/netns.ts'
 import type { Result, RunOptions } from '../lab/process.ts'
 import { type Image, prepareImage } from './image.ts'
@@ -45,7 +46,8 @@ interface Waiting {
   readonly timer: NodeJS.Timeout
 }
 
-const decode = (text = '') => Buffer.from(text, 'base64').toString()
+const encode = (data: string | Buffer) => deflateSync(data).toString('base64')
+const decode = (text = '') => inflateSync(Buffer.from(text, 'base64')).toString()
 
 function nicArguments({ name, mac }: Nic): string[] {
   const netdev = `tap,id=${name},ifname=${name},script=no,downscript=no`
@@ -204,7 +206,7 @@ export class VirtualMachine {
     const prefix = Object.entries(env).map(([name, value]) => `${name}=${value}`)
     const request = {
       run: [...(prefix.length > 0 ? ['env', ...prefix] : []), command, ...args],
-      ...{ input: Buffer.from(input).toString('base64'), seconds },
+      ...{ input: encode(input), seconds },
     }
     // the machine ends the command itself; without its word it is the machine that hangs
     const { code = 128, stdout, stderr } = await this.#ask(request, seconds + 20, [command, ...args].join(' '))
@@ -224,7 +226,7 @@ export class VirtualMachine {
   }
 
   async put(path: string, data: string | Buffer, mode = 0o644): Promise<void> {
-    await this.#ask({ put: path, mode, data: Buffer.from(data).toString('base64') }, 30, `put ${path}`)
+    await this.#ask({ put: path, mode, data: encode(data) }, 30, `put ${path}`)
   }
 
   /** There is nothing in it to save. */
