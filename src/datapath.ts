@@ -53,6 +53,22 @@ function pinsOf({ runDirectory }: Names): string {
   return mounted ? `${host}/${basename(runDirectory)}` : `${runDirectory}/bpf`
 }
 
+/** Kinds of links whose packets have no Ethernet header, which the programs take for granted. */
+const BARE = new Set([
+  'tun',
+  'ppp',
+  'wireguard',
+  'sit',
+  'gre',
+  'ip6gre',
+  'ipip',
+  'ip6tnl',
+  'vti',
+  'vti6',
+  'xfrm',
+  'rawip',
+])
+
 /** What to try, the fastest first. Local TCP on a virtual link has unfinished checksums, which XDP cannot see. */
 function hooksFor(wanted: Config['datapath'], { type }: LinkInfo): readonly Hook[] {
   if (wanted === 'xdp' || wanted === 'tc') return [wanted]
@@ -104,10 +120,10 @@ export class Datapath {
 
 function attach(plane: Dataplane, status: FastpathStatus, link: LinkInfo, wanted: string): InterfaceDatapath {
   const { name } = link
-  const hooks = hooksFor(wanted as Config['datapath'], link)
+  const hooks = BARE.has(link.type) ? [] : hooksFor(wanted as Config['datapath'], link)
   if (!status.loaded || hooks.length === 0) {
     plane.attach(name, 'tun')
-    return { name, datapath: 'tun', why: hooks.length === 0 ? 'the configuration says so' : status.why }
+    return { name, datapath: 'tun', why: reasonFor(wanted, link, status) }
   }
   const reasons: string[] = []
   for (const hook of hooks) {
@@ -116,6 +132,11 @@ function attach(plane: Dataplane, status: FastpathStatus, link: LinkInfo, wanted
     reasons.push(`${hook}: ${why}`)
   }
   return { name, datapath: 'tun', why: reasons.join('; ') }
+}
+
+function reasonFor(wanted: string, { type }: LinkInfo, { why }: FastpathStatus): string {
+  if (wanted === 'tun') return 'the configuration says so'
+  return BARE.has(type) ? `a ${type} link has no Ethernet header` : why
 }
 
 /** All ways in use, the fastest first. */

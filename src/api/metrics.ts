@@ -5,7 +5,7 @@ import type { ConfigStore } from '../config/store.ts'
 import type { Dns64Stats } from '../dns64/stats.ts'
 import { type PolicyNodeStatus, policyStatus } from '../policy.ts'
 import { type Status, translators } from '../status.ts'
-import type { ClientCounter, DropCounter, Traffic } from '../system/dataplane.ts'
+import type { ClientCounter, DropCounter, FastpathStatus, Traffic } from '../system/dataplane.ts'
 import type { TunnelStatus, TunnelsReport } from '../tunnel-service.ts'
 import type { Gateway } from './gateway.ts'
 
@@ -26,6 +26,7 @@ interface Source extends Pick<Status, 'nat64' | 'siit'> {
   readonly policy: readonly PolicyNodeStatus[]
   readonly dns64: Dns64Stats | undefined
   readonly bindingLog: BindingLogStats | undefined
+  readonly fastpath: FastpathStatus | undefined
   readonly tunnels: TunnelsReport | undefined
 }
 
@@ -204,6 +205,30 @@ export const METRICS: readonly Metric[] = [
     type: 'counter',
     help: 'Packets that stateless translation refused; by reason among those above.',
     samples: stateless((s) => s.dropped),
+  },
+  {
+    name: 'sixgate_fastpath_flows',
+    type: 'gauge',
+    help: 'Flows that the kernel translates.',
+    samples: ({ fastpath }) => (fastpath?.loaded ? [[{}, fastpath.flows ?? 0]] : []),
+  },
+  {
+    name: 'sixgate_fastpath_packets_total',
+    type: 'counter',
+    help: 'Packets that the kernel translated; among those of their kind above.',
+    samples: ({ fastpath }) =>
+      fastpath?.loaded
+        ? [
+            [{ direction: '6to4' }, (fastpath.translated64?.packets ?? 0) + (fastpath.siit64?.packets ?? 0)],
+            [{ direction: '4to6' }, (fastpath.translated46?.packets ?? 0) + (fastpath.siit46?.packets ?? 0)],
+          ]
+        : [],
+  },
+  {
+    name: 'sixgate_fastpath_passed_packets_total',
+    type: 'counter',
+    help: 'Packets that went on to the translator or to the host, by reason.',
+    samples: ({ fastpath }) => (fastpath?.passes ?? []).map(({ reason, packets }) => [{ reason }, packets]),
   },
   {
     name: 'sixgate_dropped_packets_total',
@@ -472,6 +497,7 @@ function sourceOf({ gateway, store, version }: { gateway: Gateway; store: Config
     prefixes: config.nat64?.prefixes ?? [],
     ...translators(config, dataplane),
     drops: dataplane?.drops() ?? [],
+    fastpath: dataplane?.fastpath(),
     clients: dataplane?.clients(config.accounting.top) ?? [],
     policy: policyStatus(config, dataplane),
     dns64: dns64?.stats() as Dns64Stats | undefined,
