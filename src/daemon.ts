@@ -89,6 +89,7 @@ export class Daemon {
   #cancelReview: () => void = () => {}
   #cancelCatchUp: () => void = () => {}
   #cancelSettle: (() => void) | undefined
+  #sit: boolean | undefined
   #warnings = new Map<string, string>()
   #reviewed = 0
   #runs = false
@@ -167,15 +168,18 @@ export class Daemon {
     const made = new Set(
       [...this.#ledger.entries.values()].flatMap(({ set }) =>
         // a TUN device is there before the reconciler comes, and has this from it at once
-        set?.kind === 'vlan' || (set?.kind === 'link' && set.attribute === 'addrgenmode') ? [set.dev] : [],
+        set?.kind === 'vlan' || set?.kind === 'sit' || (set?.kind === 'link' && set.attribute === 'addrgenmode')
+          ? [set.dev]
+          : [],
       ),
     )
-    this.#host = { links, sysctls, made }
+    this.#host = { links, sysctls, made, ...(this.#sit !== undefined && { sit: this.#sit }) }
     return this.#host
   }
 
   /** What of the configuration cannot work on this host. */
   async check(config: Config): Promise<Fault[]> {
+    if (config.tunnels.some(({ backend }) => backend !== 'sixgate')) this.#sit ??= await this.system.supports('sit')
     const host = this.#withAbsent(await this.#look())
     const faults = FEATURES.flatMap((feature) => feature.check(config, host))
     for (const service of this.#services) faults.push(...((await service.check?.(config)) ?? []))

@@ -6,6 +6,7 @@ import type { Log } from './log.ts'
 import { parseAddress } from './net/address.ts'
 import { isIllegal } from './net/kind.ts'
 import type { CloseOptions, Service } from './service.ts'
+import { linkCounters } from './system/link-counters.ts'
 import type {
   OpenTunnels,
   TunnelCounters,
@@ -105,12 +106,13 @@ export class TunnelService implements Service {
     if (!config || config.tunnels.length === 0) return undefined
     const host = this.#host()
     const { tunnels = [], strays = [] } = this.#plane?.status() ?? {}
+    const kernel = linkCounters()
     const none = { packetsOut: 0, bytesOut: 0, packetsIn: 0, bytesIn: 0, errors: 0, drops: [] }
     return {
       tunnels: config.tunnels.map((tunnel) => {
         const { name, mode, local, remote } = tunnel
         const link = host.links.find((one) => one.name === name)
-        const counters = tunnels.find((one) => one.name === name) ?? { name, ...none }
+        const counters = tunnels.find((one) => one.name === name) ?? { name, ...none, ...kernel.get(name) }
         return {
           ...{ name, mode, local, remote: remote ?? null },
           ...choose(config, tunnel, host),

@@ -4,10 +4,12 @@ import { parseRoute } from './config/formats.ts'
 import type { Config, TunnelConfig } from './config/schema.ts'
 import type { Fault } from './errors.ts'
 import { type Feature, type Host, ownIpv4 } from './feature.ts'
+import type { Address } from './net/address.ts'
+import { compatible, isatapLinkLocal } from './net/embedded.ts'
 import { type Desired, NOTHING } from './system/reconcile.ts'
 import { deviceSysctl } from './system/sysctl.ts'
-import { MAIN_TABLE, type Resource, type Route } from './system/system.ts'
-import { addressesOf, linkLocal, mtuOf } from './tunnel-link.ts'
+import { MAIN_TABLE, type Resource, type Route, type Sit } from './system/system.ts'
+import { addressesOf, domainOf, linkLocal, mtuOf, whereTo } from './tunnel-link.ts'
 
 /** IP6_RT_PRIO_USER, which the kernel gives an IPv6 route that names no metric. */
 const METRIC = 1024
@@ -30,7 +32,10 @@ export function choose({ tunnels }: Pick<Config, 'tunnels'>, tunnel: TunnelConfi
   return { backend: 'kernel', why: 'the kernel has sit' }
 }
 
-function device({ name: dev }: TunnelConfig): Resource[] {
+/** The kernel gives its own the address of link-local scope itself. */
+function device(tunnel: TunnelConfig, backend: Choice['backend']): Resource[] {
+  const { name: dev } = tunnel
+  if (backend === 'kernel') return [sitOf(tunnel)]
   return [
     { kind: 'tun', dev },
     { kind: 'link', dev, attribute: 'addrgenmode', value: 'none' },
@@ -38,18 +43,41 @@ function device({ name: dev }: TunnelConfig): Resource[] {
   ]
 }
 
-function routeOf(dev: string, text: string): Route {
-  return { kind: 'route', family: 6, prefix: String(parseRoute(text).prefix), dev, table: MAIN_TABLE, metric: METRIC }
+function sitOf(tunnel: TunnelConfig): Sit {
+  const { name: dev, mode, local, remote = 'any', ttl, tos, pathMtu, routers } = tunnel
+  const domain = mode === '6rd' ? domainOf(tunnel) : undefined
+  return {
+    ...{ kind: 'sit', dev, local, remote, ttl, tos, pmtudisc: pathMtu, isatap: mode === 'isatap' },
+    ...{ prefix: String(domain?.prefix ?? ''), relayPrefix: String(domain?.ipv4Prefix ?? '') },
+    routers: routers.join(','),
+  }
 }
 
-function resources(tunnel: TunnelConfig): Resource[] {
+/** The gateway's own tunnels know themselves where a route leads; to the kernel the next hop says it. */
+function routeOf(tunnel: TunnelConfig, text: string, backend: Choice['backend']): Route {
+  const { prefix, via } = parseRoute(text)
+  const end = backend === 'kernel' && tunnel.mode !== '6in4' ? whereTo(tunnel, prefix, via) : undefined
+  const hop = end === undefined || end === 'embedded' ? undefined : hopOf(tunnel, end)
+  return {
+    ...{ kind: 'route', family: 6, prefix: String(prefix), dev: tunnel.name, table: MAIN_TABLE, metric: METRIC },
+    ...(hop && { via: String(hop) }),
+  }
+}
+
+/** sit reads the IPv4 address of an ISATAP router from its interface identifier, of others from `::192.0.2.1`. */
+function hopOf({ mode }: TunnelConfig, end: Address): Address {
+  return mode === 'isatap' ? isatapLinkLocal(end) : compatible(end)
+}
+
+function resources(tunnel: TunnelConfig, { backend }: Choice): Resource[] {
   const { name: dev, routes } = tunnel
+  const addresses = backend === 'kernel' ? addressesOf(tunnel) : [linkLocal(tunnel), ...addressesOf(tunnel)]
   return [
-    ...device(tunnel),
+    ...device(tunnel, backend),
     { kind: 'link', dev, attribute: 'mtu', value: String(mtuOf(tunnel)) },
     { kind: 'link', dev, attribute: 'up', value: 'up' },
-    ...[linkLocal(tunnel), ...addressesOf(tunnel)].map((address) => ({ kind: 'address', dev, address }) as const),
-    ...routes.map((text) => routeOf(dev, text)),
+    ...addresses.map((address) => ({ kind: 'address', dev, address }) as const),
+    ...routes.map((text) => routeOf(tunnel, text, backend)),
   ]
 }
 
@@ -86,9 +114,12 @@ export const tunnels: Feature = {
   name: 'tunnels',
   check,
 
-  plan(config: Config): Desired {
+  plan(config: Config, host: Host): Desired {
     if (config.tunnels.length === 0) return NOTHING
     const forwarding: Resource = { kind: 'sysctl', name: 'net.ipv6.conf.all.forwarding', value: '1' }
-    return { present: [forwarding, ...config.tunnels.flatMap(resources)], absent: [] }
+    return {
+      present: [forwarding, ...config.tunnels.flatMap((one) => resources(one, choose(config, one, host)))],
+      absent: [],
+    }
   },
 }

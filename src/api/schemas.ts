@@ -126,7 +126,7 @@ export const TunnelSchema = Type.Object({
   bytesOut: count('Bytes of IPv6 into the tunnel.'),
   packetsIn: count('Packets out of the tunnel.'),
   bytesIn: count('Bytes of IPv6 out of the tunnel.'),
-  errors: count('ICMPv4 errors about packets of the tunnel.'),
+  errors: count('ICMPv4 errors about packets of the tunnel; of the kernel, packets that it refused.'),
   drops: tunnelDrops('Lost packets by reason, where there are any.'),
 })
 

@@ -6,6 +6,7 @@ import {
   ChangeFailed,
   type ChildProcess,
   type ExitInfo,
+  isLink,
   keyOf,
   type LinkInfo,
   PROTOCOL,
@@ -56,6 +57,8 @@ export class FakeSystem implements System {
   readonly commands = new Map<string, (args: readonly string[]) => string>()
   /** Throws to make a change fail. */
   beforeChange: (change: Change) => void = () => {}
+  /** Types of links that the kernel makes besides. */
+  readonly types = new Set<string>()
   watchers = new Set<() => void>()
 
   constructor(links: readonly string[] = ['lo', 'lan0', 'wan0']) {
@@ -157,17 +160,20 @@ export class FakeSystem implements System {
     this.changes.push(change)
     if (!after) {
       const gone = before as Resource
-      if (gone.kind === 'vlan' || gone.kind === 'tun') this.removeLink(gone.dev)
+      if (isLink(gone)) this.removeLink(gone.dev)
       this.resources.delete(keyOf(gone))
       return
     }
-    if ('dev' in after && after.kind !== 'vlan' && !this.devices.has(after.dev)) {
+    if ('dev' in after && after.kind !== 'vlan' && after.kind !== 'sit' && !this.devices.has(after.dev)) {
       throw new GatewayError('COMMAND_FAILED', {
         values: { command: 'ip' },
         detail: `Cannot find device "${after.dev}"`,
       })
     }
-    if (after.kind === 'vlan') this.addLink(after.dev, { type: 'vlan' })
+    if (after.kind === 'vlan' || after.kind === 'sit') {
+      if (before) this.removeLink(after.dev)
+      this.addLink(after.dev, { type: after.kind })
+    }
     const marks = after.kind === 'route' || after.kind === 'rule'
     this.put(marks && after.protocol === undefined ? { ...after, protocol: PROTOCOL } : after)
   }
@@ -192,6 +198,10 @@ export class FakeSystem implements System {
     const child = new FakeChild(1000 + this.children.length, command, args, options)
     this.children.push(child)
     return child
+  }
+
+  async supports(type: 'sit'): Promise<boolean> {
+    return this.types.has(type)
   }
 
   async identity(): Promise<string> {

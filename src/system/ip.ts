@@ -10,6 +10,7 @@ import type {
   Resource,
   Route,
   Rule,
+  Sit,
 } from './system.ts'
 import { MAIN_TABLE, PROTOCOL } from './system.ts'
 
@@ -21,8 +22,25 @@ export interface IpLink {
   txqlen?: number
   link?: string
   inet6_addr_gen_mode?: string
-  linkinfo?: { info_kind?: string; info_data?: { id?: number; type?: string } }
+  /** What the gateway notes of a link that it made, for the kernel does not tell. */
+  ifalias?: string
+  linkinfo?: { info_kind?: string; info_data?: IpLinkData }
   addr_info?: IpAddress[]
+}
+
+export interface IpLinkData {
+  id?: number
+  type?: string
+  local?: string
+  remote?: string
+  ttl?: number
+  tos?: string
+  pmtudisc?: boolean
+  isatap?: boolean
+  prefix?: string
+  prefixlen?: number
+  relay_prefix?: string
+  relay_prefixlen?: number
 }
 
 interface IpAddress {
@@ -125,6 +143,48 @@ export function toAddresses(link: IpLink): InterfaceAddress[] {
   )
 }
 
+const NOTE = /^sixgate prl (.*)$/
+
+/** Undefined for a link of another type. */
+export function toSit({ ifname, ifalias = '', linkinfo }: IpLink): Sit | undefined {
+  if (linkinfo?.info_kind !== 'sit') return undefined
+  const data = linkinfo.info_data ?? {}
+  const domain = data.prefix !== undefined && !(data.prefix === '2002::' && data.prefixlen === 16)
+  return {
+    ...{ kind: 'sit', dev: ifname, local: data.local ?? 'any', remote: data.remote ?? 'any' },
+    ...{ ttl: data.ttl ?? 0, tos: Number(data.tos ?? 0), pmtudisc: data.pmtudisc ?? false },
+    isatap: data.isatap ?? false,
+    prefix: domain ? `${data.prefix}/${data.prefixlen}` : '',
+    relayPrefix: domain ? `${data.relay_prefix ?? '0.0.0.0'}/${data.relay_prefixlen ?? 0}` : '',
+    routers: NOTE.exec(ifalias)?.[1] ?? '',
+  }
+}
+
+function sitLines(sit: Sit): string[] {
+  const { dev, local, remote, ttl, tos, pmtudisc, isatap, prefix, relayPrefix, routers } = sit
+  const words = [
+    'link add name',
+    dev,
+    'type sit local',
+    local,
+    'remote',
+    remote,
+    'ttl',
+    ttl,
+    'tos',
+    `0x${tos.toString(16)}`,
+  ]
+  words.push(pmtudisc ? 'pmtudisc' : 'nopmtudisc')
+  if (isatap) words.push('isatap')
+  if (prefix !== '') words.push('6rd-prefix', prefix, '6rd-relay_prefix', relayPrefix)
+  const list = routers === '' ? [] : routers.split(',')
+  return [
+    words.join(' '),
+    ...list.map((router) => `tunnel prl dev ${dev} prl-default ${router}`),
+    ...(routers === '' ? [] : [`link set dev ${dev} alias "sixgate prl ${routers}"`]),
+  ]
+}
+
 export function toLinkInfo(link: IpLink): LinkInfo {
   return {
     name: link.ifname,
@@ -195,6 +255,8 @@ export function ipLines({ before, after }: Change): string[] {
         ...(before ? [`link del dev ${resource.dev}`] : []),
         ...(after ? [`link add link ${resource.parent} name ${resource.dev} type vlan id ${resource.id}`] : []),
       ]
+    case 'sit':
+      return [...(before ? [`link del dev ${resource.dev}`] : []), ...(after?.kind === 'sit' ? sitLines(after) : [])]
     case 'tun':
       return after ? [] : [`link del dev ${resource.dev}`]
     case 'address':

@@ -15,6 +15,7 @@ import {
   toNeighbour,
   toRoute,
   toRule,
+  toSit,
 } from './ip.ts'
 import { NftTables } from './nft.ts'
 import { actualSysctl, changeSysctl, refuseReadOnly } from './sysctl.ts'
@@ -22,6 +23,7 @@ import {
   type Change,
   ChangeFailed,
   type ChildProcess,
+  isLink,
   keyOf,
   type LinkInfo,
   PROTOCOL,
@@ -152,7 +154,8 @@ export class LinuxSystem implements System {
     }
     const kinds = new Set<Resource['kind']>(wanted.map(({ kind }) => kind))
     const jobs: Promise<void>[] = []
-    if (kinds.has('link') || kinds.has('vlan') || kinds.has('tun')) jobs.push(this.#readLinks(wanted).then(add))
+    if (kinds.has('link') || kinds.has('vlan') || kinds.has('tun') || kinds.has('sit'))
+      jobs.push(this.#readLinks(wanted).then(add))
     if (kinds.has('address')) jobs.push(ip<IpLink>('address', 'show').then((links) => add(links.flatMap(toAddresses))))
     if (kinds.has('proxy') || kinds.has('neighbour')) jobs.push(neighbours().then((rows) => add(toNeighbours(rows))))
     if (kinds.has('rule')) jobs.push(...FAMILIES.map((family) => rulesOf(family).then(add)))
@@ -172,10 +175,11 @@ export class LinuxSystem implements System {
   async #readLinks(wanted: readonly Resource[]): Promise<Resource[]> {
     const links = new Map((await ip<IpLink>('-details', 'link', 'show')).map((link) => [link.ifname, link]))
     return wanted.flatMap((resource): Resource[] => {
-      if (resource.kind !== 'link' && resource.kind !== 'vlan' && resource.kind !== 'tun') return []
+      if (resource.kind !== 'link' && !isLink(resource)) return []
       const link = links.get(resource.dev)
       if (!link) return []
       if (resource.kind === 'tun') return link.linkinfo?.info_kind === 'tun' ? [resource] : []
+      if (resource.kind === 'sit') return [toSit(link) ?? []].flat()
       if (resource.kind === 'link') return [{ ...resource, value: linkAttribute(link, resource.attribute) }]
       if (link.linkinfo?.info_kind !== 'vlan') return [{ ...resource, parent: '', id: 0 }]
       return [{ ...resource, parent: link.link ?? '', id: link.linkinfo.info_data?.id ?? 0 }]
@@ -279,6 +283,19 @@ export class LinuxSystem implements System {
 
   spawn(command: string, args: readonly string[], options: SpawnOptions): ChildProcess {
     return spawn(command, args, options)
+  }
+
+  /** Nothing tells but to try: it loads the module, too. */
+  async supports(type: 'sit'): Promise<boolean> {
+    const name = 'sixgate-probe'
+    try {
+      await run('ip', ['link', 'add', name, 'type', type, 'local', '127.0.0.2', 'remote', '127.0.0.3'], IP_PACKAGE)
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error
+      if (!/File exists/.test(error.stderr)) return false
+    }
+    await run('ip', ['link', 'del', name], IP_PACKAGE)
+    return true
   }
 
   async identity(): Promise<string> {

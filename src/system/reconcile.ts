@@ -6,7 +6,7 @@
 import { GatewayError } from '../errors.ts'
 import type { Entries, Entry, Ledger } from './ledger.ts'
 import { deviceOf } from './sysctl.ts'
-import { type Change, ChangeFailed, keyOf, type Resource, type System, satisfies } from './system.ts'
+import { type Change, ChangeFailed, isLink, keyOf, type Resource, type System, satisfies } from './system.ts'
 
 export interface Desired {
   /** In the order in which they are set. */
@@ -63,17 +63,26 @@ function takeBack(key: string, { original, set }: Entry, actual: Actual): Change
   return change(now, original)
 }
 
+function deviceUnder(resource: Resource): string {
+  return resource.kind === 'sysctl' ? deviceOf(resource.name) : 'dev' in resource ? resource.dev : ''
+}
+
+/** Links that are made anew, for they are there and not as wanted: what stood on them is gone then. */
+function remade(present: ReadonlyMap<string, Resource>, actual: Actual): Set<string> {
+  const names = [...present].flatMap(([key, resource]) => {
+    const now = actual.get(key)
+    return isLink(resource) && now && !satisfies(now, resource) ? [resource.dev] : []
+  })
+  return new Set(names)
+}
+
 /** A link goes after what stands on it, and before a link that may need its place. */
 function staleLinksFirst(removals: readonly Change[]): [first: Change[], rest: Change[]] {
   const links = new Set(
-    removals.flatMap(({ before, after }) =>
-      (before?.kind === 'vlan' || before?.kind === 'tun') && !after ? [before.dev] : [],
-    ),
+    removals.flatMap(({ before, after }) => (before && isLink(before) && !after ? [before.dev] : [])),
   )
   const standsOn = ({ before, after }: Change) => {
-    const resource = (before ?? after) as Resource
-    const dev = resource.kind === 'sysctl' ? deviceOf(resource.name) : 'dev' in resource ? resource.dev : ''
-    return links.has(dev)
+    return links.has(deviceUnder((before ?? after) as Resource))
   }
   return [removals.filter(standsOn), removals.filter((removal) => !standsOn(removal))]
 }
@@ -95,8 +104,9 @@ export function plan(desired: Desired, actual: Actual, entries: Entries, marked:
   for (const [key, remembered] of entries) if (present.has(key) || absent.has(key)) next.set(key, remembered)
 
   const settings: Change[] = []
+  const fresh = remade(present, actual)
   for (const [key, resource] of present) {
-    const now = actual.get(key)
+    const now = fresh.has(deviceUnder(resource)) && !isLink(resource) ? undefined : actual.get(key)
     const remembered = entries.get(key)
     if (satisfies(now, resource)) {
       if (remembered) next.set(key, entry(remembered.original, resource))

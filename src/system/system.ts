@@ -41,6 +41,24 @@ export interface Tun {
   readonly dev: string
 }
 
+/** The kernel's own tunnel of IPv6 over IPv4. */
+export interface Sit {
+  readonly kind: 'sit'
+  readonly dev: string
+  readonly local: string
+  /** `any` without one. */
+  readonly remote: string
+  readonly ttl: number
+  readonly tos: number
+  readonly pmtudisc: boolean
+  readonly isatap: boolean
+  /** Of 6rd, both or none: the prefix of the domain, and the IPv4 addresses in it. */
+  readonly prefix: string
+  readonly relayPrefix: string
+  /** ISATAP's potential router list, separated by commas. */
+  readonly routers: string
+}
+
 export interface InterfaceAddress {
   readonly kind: 'address'
   readonly dev: string
@@ -107,12 +125,18 @@ export type Resource =
   | LinkSetting
   | Vlan
   | Tun
+  | Sit
   | InterfaceAddress
   | Route
   | Rule
   | ProxyNeighbour
   | Neighbour
   | NftTable
+
+/** What the gateway makes as a link, and takes away with all that stands on it. */
+export function isLink(resource: Resource): resource is Vlan | Tun | Sit {
+  return resource.kind === 'vlan' || resource.kind === 'tun' || resource.kind === 'sit'
+}
 
 /** From one value to another; a missing one means absent. Both have the same key. */
 export interface Change {
@@ -170,6 +194,8 @@ export interface System {
   watch(onChange: () => void, onEnd: (error: unknown) => void): { close(): void }
   run(command: string, args: readonly string[], debianPackage: string, input?: string): Promise<string>
   spawn(command: string, args: readonly string[], options: SpawnOptions): ChildProcess
+  /** Whether the kernel makes links of this type. */
+  supports(type: 'sit'): Promise<boolean>
   /** Identifies kernel state: boot and network namespace. */
   identity(): Promise<string>
 }
@@ -183,6 +209,7 @@ export function keyOf(resource: Resource): string {
       return `link ${resource.dev} ${resource.attribute}`
     case 'vlan':
     case 'tun':
+    case 'sit':
       return `${resource.kind} ${resource.dev}`
     case 'address':
       return `address ${resource.dev} ${resource.address}`
