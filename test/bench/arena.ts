@@ -27,13 +27,17 @@ interface Capacity {
   readonly maxSessions?: number
   /** Both translate by a mapping of the client, tayga's own way. */
   readonly stateless?: boolean
+  /** Where established flows are translated; tun unless the measure is of another way. */
+  readonly datapath?: 'tun' | 'tc'
 }
 
 const STATELESS = { prefix: '2001:db8:65::/96', map: [{ ipv6: '2001:db8:10::10', ipv4: '198.51.100.64' }] }
 
-function configuration({ addresses = '198.51.100.64/28', maxSessions = 65_536, stateless }: Capacity): string {
+function configuration(capacity: Capacity): string {
+  const { addresses = '198.51.100.64/28', maxSessions = 65_536, stateless, datapath = 'tun' } = capacity
   return JSON.stringify({
     version: 1,
+    datapath,
     interfaces: [
       { name: 'a0', role: 'inside', addresses: ['2001:db8:10::1/64'] },
       { name: 'b0', role: 'outside', addresses: ['192.0.2.1/25'] },

@@ -17,7 +17,11 @@ const BENCHES: Record<string, { readonly summary: string; readonly load: () => P
   },
   'siit-tcp': {
     summary: 'as tun-tcp, with stateless translation: tayga is stateless too',
-    load: async () => ({ run: async (args) => (await import('./tun-tcp.ts')).measure(args, true) }),
+    load: async () => ({ run: async (args) => (await import('./tun-tcp.ts')).measure(args, 'siit-tcp') }),
+  },
+  'tc-tcp': {
+    summary: 'as tun-tcp, with established flows translated by TC, the daemon at work beside it',
+    load: async () => ({ run: async (args) => (await import('./tun-tcp.ts')).measure(args, 'tc-tcp') }),
   },
   'siit-udp': {
     summary: 'as tun-udp, with stateless translation',
