@@ -61,6 +61,7 @@ struct Datagram {
 	/** Sorted by offset, without overlap. */
 	std::vector<Piece> pieces;
 	std::list<const FragmentKey *>::iterator age;
+	bool assembling() const { return phase == Phase::ASSEMBLING || phase == Phase::POISONED; }
 	uint32_t packets() const { return (uint32_t)(waiting.size() + pieces.size()); }
 };
 
@@ -288,6 +289,9 @@ std::vector<std::vector<uint8_t>> FragmentCache::first(const FragmentKey &key,
 						       const FragmentDecision &decision, Time now)
 {
 	std::lock_guard guard(impl_->lock);
+	auto found = impl_->map.find(key);
+	if (found != impl_->map.end() && found->second.assembling())
+		impl_->give_up(found, XLAT_FRAGMENT_OVERLAP);
 	Datagram *datagram = impl_->entry(key, Phase::WAITING, now);
 	if (!datagram)
 		return {};
@@ -305,7 +309,7 @@ std::vector<std::vector<uint8_t>> FragmentCache::withdraw(const FragmentKey &key
 {
 	std::lock_guard guard(impl_->lock);
 	auto found = impl_->map.find(key);
-	if (found == impl_->map.end())
+	if (found == impl_->map.end() || found->second.assembling())
 		return {};
 	std::vector<std::vector<uint8_t>> waiting = std::move(found->second.waiting);
 	impl_->end(found);

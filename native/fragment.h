@@ -85,7 +85,8 @@ public:
 
 	/**
 	 * The first fragment was translated. Returns the waiting fragments in the order they came;
-	 * translate and send them after it.
+	 * translate and send them after it. What was being put together under that key was of
+	 * another datagram, and is counted.
 	 */
 	std::vector<std::vector<uint8_t>> first(const FragmentKey &key,
 						const FragmentDecision &decision, Time now);
@@ -93,7 +94,7 @@ public:
 	/**
 	 * Ends what is known of a datagram and returns the fragments that waited: when the first
 	 * one was dropped, for the caller to count; when it showed that the datagram must be
-	 * reassembled, to be fed to reassemble().
+	 * reassembled, to be fed to reassemble(). What is being put together already goes on.
 	 */
 	std::vector<std::vector<uint8_t>> withdraw(const FragmentKey &key);
 

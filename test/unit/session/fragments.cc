@@ -207,3 +207,29 @@ CASE("bounds the memory of reassembly too")
 		many.piece(1, i * 16, true, bytes(8, 1));
 	EQUAL(many.drops[XLAT_FRAGMENT_MEMORY], 257);
 }
+
+CASE("goes on putting a datagram together when its first fragment comes twice")
+{
+	Cache c;
+	CHECK(c.cache.withdraw(Cache::key(1)).empty());
+	EQUAL(c.piece(1, 0, true, bytes(8, 1)).size(), 0);
+	EQUAL(c.piece(1, 8, true, bytes(8, 2)).size(), 0);
+	CHECK(c.cache.withdraw(Cache::key(1)).empty());
+	EQUAL(c.piece(1, 0, true, bytes(8, 1)).size(), 0);
+	EQUAL(c.drops[XLAT_FRAGMENT_OVERLAP], 1);
+	EQUAL(c.piece(1, 16, false, bytes(4, 3)).size(), 4 + 20);
+	EQUAL(c.drops[XLAT_FRAGMENT_OVERLAP], 1);
+	EQUAL(c.cache.memory(), 0);
+}
+
+CASE("counts the fragments it was putting together when the first one is of another datagram")
+{
+	Cache c;
+	EQUAL(c.piece(1, 8, true, bytes(8, 1)).size(), 0);
+	EQUAL(c.piece(1, 16, true, bytes(8, 2)).size(), 0);
+	CHECK(c.first(1, 99).empty());
+	EQUAL(c.drops[XLAT_FRAGMENT_OVERLAP], 2);
+	EQUAL(c.other(1, bytes(100, 1)), FragmentFate::TRANSLATE);
+	CHECK(c.cache.withdraw(Cache::key(1)).empty());
+	EQUAL(c.cache.memory(), 0);
+}
