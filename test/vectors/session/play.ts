@@ -8,7 +8,7 @@ import { address, type Bound, bind, encode, type Family, type Packet } from './p
 import type { SessionVector, Step } from './read.ts'
 
 /** The packet thread alone: no device, no Node, none of what makes and ends the threads. */
-const ELSEWHERE = /\/(addon|dataplane\w*|datagram\w*|fastpath\w*|flow_table|next_hop_watch|tun|translator)\.cc$/
+const ELSEWHERE = /\/(addon|dataplane\w*|datagram\w*|fastpath\w*|flow_table|next_hop_watch|tun\w*|translator)\.cc$/
 
 export function build(): Promise<string> {
   return buildProgram({
