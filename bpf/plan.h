@@ -66,8 +66,8 @@ GW_FN struct be16 gw_ip4_id(const struct flow *flow)
 }
 
 /*
- * The policy chain comes before translation, of flows and without state, in both directions: a node
- * that the programs can judge belongs here.
+ * The policy chain comes before translation. Of a flow the translator has judged all packets when it
+ * installed it; without state each is to be judged.
  */
 GW_FN enum gw_pass gw_policy(const struct gateway_config *config)
 {
@@ -178,13 +178,12 @@ GW_FN enum gw_pass gw_plan64(void *ctx, enum gw_hook hook, const struct gw_packe
 	enum gw_pass why;
 
 	why = gw_parse_upper(packet, &plan->view, protocol);
-	if (!why)
-		why = gw_policy(config);
 	if (XLAT_UNLIKELY(why))
 		return why;
 	why = gw_find64(config, packet->ip, &plan->view, &plan->found);
 	if (XLAT_UNLIKELY(why) && config->flags & GATEWAY_SIIT)
-		return gw_plan_siit64(ctx, hook, packet, config, protocol, plan);
+		return gw_policy(config) ?:
+			       gw_plan_siit64(ctx, hook, packet, config, protocol, plan);
 	if (!why)
 		why = gw_check_flags(&plan->view, protocol);
 	if (!why)
@@ -221,13 +220,12 @@ GW_FN enum gw_pass gw_plan46(void *ctx, enum gw_hook hook, const struct gw_packe
 	enum gw_pass why;
 
 	why = gw_parse_upper(packet, &plan->view, protocol);
-	if (!why)
-		why = gw_policy(config);
 	if (XLAT_UNLIKELY(why))
 		return why;
 	why = gw_find46(config, packet->ip, &plan->view, &plan->found);
 	if (XLAT_UNLIKELY(why) && config->flags & GATEWAY_SIIT)
-		return gw_plan_siit46(ctx, hook, packet, config, protocol, plan);
+		return gw_policy(config) ?:
+			       gw_plan_siit46(ctx, hook, packet, config, protocol, plan);
 	if (!why)
 		why = gw_check_flags(&plan->view, protocol);
 	if (!why)

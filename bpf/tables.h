@@ -198,7 +198,7 @@ struct gateway_config {
 	uint32_t prefixes;
 	struct gateway_prefix prefix[GATEWAY_PREFIXES];
 	struct gateway_prefix siit;
-	uint32_t policy; /* nodes of the policy chain: with any, packets pass to be judged */
+	uint32_t policy; /* stands for the policy chain: with any, packets of no flow pass */
 	uint32_t least4, least6; /* what every route of the family carries; 0: not known */
 	uint32_t reserved[3];
 };

@@ -253,7 +253,7 @@ void Fastpath::configure(const TranslatorConfig &config)
 	if (config.mss_clamp || config.mss_auto)
 		next.flags |= GATEWAY_CLAMP_MSS;
 	next.lowest_ipv6_mtu = config.lowest_ipv6_mtu;
-	next.policy = static_cast<uint32_t>(config.policy.size());
+	next.policy = policy_digest(config.policy);
 	for (const Prefix6 &prefix : config.session.prefixes) {
 		if (next.prefixes == GATEWAY_PREFIXES)
 			break;

@@ -228,9 +228,10 @@ bool FlowTable::install(const Flow &flow)
 		slot.prefix++;
 	if (slot.prefix == prefixes)
 		return false;
+	/* First: what the flow is judged by afterwards is of this configuration, or newer. */
+	slot.epoch = config.epoch;
 	if (excluded_ && excluded_(flow))
 		return false;
-	slot.epoch = config.epoch;
 	slot.last_seen = flow_clock(clock_ns(CLOCK_MONOTONIC_COARSE));
 
 	std::lock_guard guard(lock_);

@@ -24,7 +24,51 @@ constexpr uint64_t bit(unsigned node)
 	return 1ull << node;
 }
 
+/* FNV-1a */
+class Digest {
+public:
+	template <typename... Values> void add(const Values &...values) { (one(values), ...); }
+	uint32_t value() const { return hash_ ? hash_ : 1; }
+
+private:
+	void bytes(const void *data, size_t length)
+	{
+		for (size_t i = 0; i < length; i++)
+			hash_ = (hash_ ^ static_cast<const uint8_t *>(data)[i]) * 16777619;
+	}
+	template <typename Number> void one(const Number &number) { bytes(&number, sizeof(number)); }
+	void one(const std::string &text)
+	{
+		one(text.size());
+		bytes(text.data(), text.size());
+	}
+	void one(const Prefix4 &prefix) { add(prefix.address, prefix.length); }
+	void one(const Prefix6 &prefix)
+	{
+		bytes(prefix.address.bytes, sizeof(prefix.address.bytes));
+		one(prefix.length);
+	}
+	template <typename Item> void one(const std::vector<Item> &items)
+	{
+		one(items.size());
+		for (const Item &item : items)
+			one(item);
+	}
+	uint32_t hash_ = 2166136261;
+};
+
 } // namespace
+
+uint32_t policy_digest(const std::vector<PolicyNode> &nodes)
+{
+	Digest out;
+	if (nodes.empty())
+		return 0;
+	for (const PolicyNode &node : nodes)
+		out.add(node.key, node.clients, node.to4, node.to6, node.protocol, node.first_port,
+			node.last_port, node.action, node.dscp);
+	return out.value();
+}
 
 void PolicyCounters::meet(unsigned thread, uint32_t packets, uint32_t bytes)
 {

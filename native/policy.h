@@ -57,6 +57,9 @@ struct PolicyDecision {
 	uint8_t dscp = NO_DSCP;
 };
 
+/* Stands for the nodes; 0 for none. */
+uint32_t policy_digest(const std::vector<PolicyNode> &nodes);
+
 struct PolicyTotals {
 	uint64_t packets = 0, bytes = 0, dropped_packets = 0, dropped_bytes = 0;
 	uint32_t clients = 0; /* with a limiter */

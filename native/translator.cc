@@ -13,6 +13,19 @@
 #include <unistd.h>
 
 namespace sixgate {
+namespace {
+
+PolicyFlow policy_flow(const Flow &flow)
+{
+	return {flow.six.client,
+		flow.six.server,
+		flow.four.remote,
+		static_cast<uint8_t>(flow.protocol),
+		flow.protocol != Protocol::ICMP,
+		flow.four.remote_port};
+}
+
+} // namespace
 
 std::unique_ptr<Translator> Translator::open(const TranslatorOptions &options,
 					     const TranslatorConfig &config, TunError &why)
@@ -72,16 +85,20 @@ bool Translator::start(const TranslatorOptions &options, const TranslatorConfig 
 	shared_.reset(
 		new Shared{*table_, *fragments_, *limiters_, options.threads, seed, {}, {}, {}, {1}, {}});
 	shared_->config = compiled(config);
+	policed_.store(!config.policy.empty(), std::memory_order_relaxed);
 	if (fastpath_)
 		fastpath_->flows().exclude([this](const Flow &flow) {
-			if (XLAT_LIKELY(!shared_->tracer.on()))
+			if (XLAT_LIKELY(!shared_->tracer.on() &&
+					!policed_.load(std::memory_order_relaxed)))
 				return false;
 			std::shared_ptr<const TranslatorConfig> current;
 			{
 				std::lock_guard guard(shared_->lock);
 				current = shared_->config;
 			}
-			return shared_->tracer.follows(*current, flow);
+			/* A node counts, marks or takes what meets it: the translator's to do. */
+			return current->chain->evaluate(policy_flow(flow)).nodes ||
+			       shared_->tracer.follows(*current, flow);
 		});
 	watch_ = std::make_unique<RouteWatch>(
 		options.device, wake_, [this](std::shared_ptr<const RouteView> routes) {
@@ -126,6 +143,7 @@ ConfigureResult Translator::configure(const TranslatorConfig &config)
 	std::shared_ptr<const TranslatorConfig> next = compiled(config);
 	std::lock_guard guard(shared_->lock);
 	shared_->config = std::move(next);
+	policed_.store(!config.policy.empty(), std::memory_order_relaxed);
 	shared_->generation.fetch_add(1, std::memory_order_release);
 	/* Last: a flow of the old configuration is a miss from here on, and what it misses is new. */
 	if (fastpath_)

@@ -91,6 +91,8 @@ private:
 	LostLog cache_lost_;
 	std::unique_ptr<FragmentCache> fragments_;
 	std::unique_ptr<LimiterTable> limiters_;
+	/* Whether there is a policy. */
+	std::atomic<bool> policed_{false};
 	std::unique_ptr<Shared> shared_;
 	std::vector<std::unique_ptr<Worker>> workers_;
 	std::unique_ptr<RouteWatch> watch_;

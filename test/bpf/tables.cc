@@ -231,14 +231,17 @@ const Story STORIES[] = {
 		 expect(fastpath.run_xdp(frame).verdict == XDP_PASS, "XDP");
 		 expect(fastpath.run_tc(frame).verdict == TC_PASS, "TC");
 	 }},
-	{"leaves packets to the translator while there is a policy chain",
+	{"moves the flows it has while there is a policy chain, and nothing without a flow",
 	 [] {
-		 install64(), install46();
 		 gateway_config config = usual();
 		 config.policy = 1;
+		 config.flags |= GATEWAY_SIIT;
 		 fastpath.configure(config);
-		 stays(frame6(), GW_PASS_POLICY, "IPv6");
-		 stays(frame4(), GW_PASS_POLICY, "IPv4");
+		 stays(frame6(), GW_PASS_POLICY, "IPv6 without a flow");
+		 stays(frame4(), GW_PASS_POLICY, "IPv4 without a flow");
+		 install64(), install46();
+		 goes(frame6(), "IPv6");
+		 goes(frame4(), "IPv4");
 	 }},
 	{"counts packets and bytes of the flow, of all flows, and when it was seen",
 	 [] {

@@ -24,8 +24,8 @@ const ASK = `
 import errno, socket, sys
 source, count, size, patience = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-s.bind((source, 0))
-s.connect(("${SERVER}", 7))
+s.bind((source, int(sys.argv[6])))
+s.connect(("${SERVER}", int(sys.argv[5])))
 s.settimeout(patience)
 back, heard = 0, ""
 for i in range(count):
@@ -50,8 +50,8 @@ story('A policy', ['/usr/bin/python3', 'tcpdump', 'tshark'], () => {
       }
     },
   })
-  const ask = async (net: number, count: number, size: number, patience = 5) => {
-    const args = ['-c', ASK, `2001:db8:${net}::10`, String(count), String(size), String(patience)]
+  const ask = async (net: number, count: number, size: number, patience = 5, port = 7, local = 0) => {
+    const args = ['-c', ASK, `2001:db8:${net}::10`, String(count), ...[size, patience, port, local].map(String)]
     const [back, heard] = (await scene.now.client.run('/usr/bin/python3', args)).trim().split(' ')
     return { back: Number(back), heard }
   }
@@ -63,6 +63,7 @@ story('A policy', ['/usr/bin/python3', 'tcpdump', 'tshark'], () => {
   beforeAll(async () => {
     const server = await Host.start(scene.now.server)
     await server.do('udpEcho', { host: '192.0.2.80', port: 7 })
+    await server.do('udpEcho', { host: '192.0.2.80', port: 9 })
   })
 
   it('marks what it lets through, and the server sees the mark', async () => {
@@ -102,12 +103,36 @@ story('A policy', ['/usr/bin/python3', 'tcpdump', 'tshark'], () => {
     expect((await drops(scene.now.gateway)).POLICY_RATE ?? 0).toBe(node?.droppedPackets)
   })
 
-  it('is replaced whole while sessions live on', async () => {
+  const change = async (policy: (nodes: { name?: string }[]) => object[]) => {
     const { gateway } = scene.now
     const { body, headers } = await gateway.api('/api/v1/config')
-    const policy = body.policy.filter(({ name }: { name: string }) => name !== 'closed')
-    const put = { method: 'PUT', body: { ...body, policy }, headers: { 'if-match': String(headers.etag) } }
-    expect((await gateway.api('/api/v1/config', put)).status).toBe(200)
+    const put = { method: 'PUT', body: { ...body, policy: policy(body.policy) } }
+    expect(
+      (await gateway.api('/api/v1/config', { ...put, headers: { 'if-match': String(headers.etag) } })).status,
+    ).toBe(200)
+  }
+  const fastpath = async () => (await scene.now.gateway.api('/api/v1/status')).body.fastpath
+
+  it('leaves the flows that no node is about to the kernel, until one is', async () => {
+    expect(await ask(1, 5, 100, 5, 7, 5007)).toMatchObject({ back: 5 })
+    const before = await fastpath()
+    expect(before).toMatchObject({ loaded: true, flows: 0 })
+    const again = () => ask(1, 5, 100, 5, 9, 5009)
+    expect(await again()).toMatchObject({ back: 5 })
+    const after = await fastpath()
+    expect(after.flows).toBe(1)
+    expect(after.translated64.packets).toBeGreaterThan(before.translated64.packets)
+    await change((nodes) => [...nodes, { name: 'shut', protocol: 'udp', ports: '9', verdict: 'deny' }])
+    expect(await again()).toMatchObject({ back: 0, heard: 'EACCES' })
+    expect((await nodes()).shut?.droppedPackets).toBe(5)
+    expect((await fastpath()).translated64.packets).toBe(after.translated64.packets)
+    await change((nodes) => nodes.filter(({ name }) => name !== 'shut'))
+    expect(await again()).toMatchObject({ back: 5 })
+    expect((await fastpath()).flows).toBe(1)
+  })
+
+  it('is replaced whole while sessions live on', async () => {
+    await change((nodes) => nodes.filter(({ name }) => name !== 'closed'))
     expect(await ask(2, 1, 100)).toMatchObject({ back: 1 })
     expect((await nodes())['a day']).toMatchObject({ packets: 66 })
     expect((await nodes()).closed).toBeUndefined()
