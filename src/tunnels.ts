@@ -3,7 +3,7 @@
 import { parseRoute } from './config/formats.ts'
 import type { Config, TunnelConfig } from './config/schema.ts'
 import type { Fault } from './errors.ts'
-import { type Feature, type Host, ownIpv4 } from './feature.ts'
+import { type Feature, type Host, type Names, ownIpv4 } from './feature.ts'
 import type { Address } from './net/address.ts'
 import { compatible, isatapLinkLocal } from './net/embedded.ts'
 import { type Desired, NOTHING } from './system/reconcile.ts'
@@ -110,15 +110,30 @@ function check(config: Config, host: Host): Fault[] {
   })
 }
 
+/**
+ * sit knows nothing of tunnels that are not its own, and would tell their other ends that the port is unreachable. In
+ * the error the protocol of the packet that it quotes is the tenth byte behind the ICMP header.
+ */
+function silence({ tunnels }: Config, names: Names): Resource {
+  const locals = [...new Set(tunnels.map(({ local }) => local))].join(', ')
+  const rules = `\tchain output {
+\t\ttype filter hook output priority filter; policy accept;
+\t\tip saddr { ${locals} } icmp type 3 icmp code 3 @th,136,8 41 counter drop
+\t}`
+  return { kind: 'nft', family: 'inet', name: `${names.table}_tunnels`, rules }
+}
+
 export const tunnels: Feature = {
   name: 'tunnels',
   check,
 
-  plan(config: Config, host: Host): Desired {
+  plan(config: Config, host: Host, names: Names): Desired {
     if (config.tunnels.length === 0) return NOTHING
     const forwarding: Resource = { kind: 'sysctl', name: 'net.ipv6.conf.all.forwarding', value: '1' }
+    const own = config.tunnels.some((one) => choose(config, one, host).backend === 'sixgate')
+    const quiet = own && host.sit !== false ? [silence(config, names)] : []
     return {
-      present: [forwarding, ...config.tunnels.flatMap((one) => resources(one, choose(config, one, host)))],
+      present: [forwarding, ...quiet, ...config.tunnels.flatMap((one) => resources(one, choose(config, one, host)))],
       absent: [],
     }
   },

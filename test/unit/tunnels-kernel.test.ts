@@ -59,6 +59,16 @@ describe('a tunnel of the kernel', () => {
     ])
   })
 
+  it('does not answer for the tunnels of the gateway itself beside it', () => {
+    const tables = (sit: boolean) =>
+      feature
+        .plan(config({ ...SIX, backend: 'sixgate' }), { ...host, sit }, namesOf())
+        .present.filter(({ kind }) => kind === 'nft')
+    expect(tables(true)).toMatchObject([{ name: 'sixgate_tunnels', rules: expect.stringContaining('{ 192.0.2.2 }') }])
+    expect(tables(false)).toEqual([])
+    expect(planned(SIX).filter(({ kind }) => kind === 'nft')).toEqual([])
+  })
+
   it('is read as it was made', () => {
     const data = {
       local: '192.0.2.2',

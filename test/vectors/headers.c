@@ -8,6 +8,7 @@
 #include "icmp_origin.h"
 #include "limiter.h"
 #include "plan.h"
+#include "tunnel.h"
 
 enum xlat_reason parse(const uint8_t *packet, uint32_t len, struct xlat_view *v);
 enum xlat_reason parse_inner(const uint8_t *packet, const struct xlat_view *v,
@@ -25,6 +26,10 @@ bool extract(const struct xlat_ip6 *ip6, uint32_t length, struct xlat_ip4 *out);
 void fragment(const uint8_t *packet, uint32_t length, uint32_t mtu, uint32_t index,
 	      struct xlat_slice *slice);
 uint32_t add_origin(uint8_t *packet, uint32_t length, const struct xlat_ip6 *origin);
+enum xlat_reason encapsulate(const struct xlat_tunnel *t, const uint8_t *packet, uint32_t have,
+			     struct xlat_tunnel_plan *plan);
+enum xlat_reason decapsulate(const struct xlat_tunnel *t, const uint8_t *outer, uint8_t *packet,
+			     uint32_t have, uint32_t *length);
 enum xlat_reason take(struct limiter *limiter, uint64_t now, uint32_t packets, uint32_t bytes);
 void give(struct limiter *limiter, uint32_t packets, uint32_t bytes);
 
@@ -88,4 +93,26 @@ void fragment(const uint8_t *packet, uint32_t length, uint32_t mtu, uint32_t ind
 	      struct xlat_slice *slice)
 {
 	xlat_fragment(packet, length, mtu, index, slice);
+}
+
+enum xlat_reason encapsulate(const struct xlat_tunnel *t, const uint8_t *packet, uint32_t have,
+			     struct xlat_tunnel_plan *plan)
+{
+	uint32_t length;
+	enum xlat_reason why = xlat_tunnel_length(packet, have, &length);
+
+	return why ? why : xlat_tunnel_encapsulate(t, packet, plan);
+}
+
+enum xlat_reason decapsulate(const struct xlat_tunnel *t, const uint8_t *outer, uint8_t *packet,
+			     uint32_t have, uint32_t *length)
+{
+	struct xlat_ip4 src = xlat_load_ip4(outer + XLAT_IP4_SRC);
+	enum xlat_reason why = xlat_tunnel_length(packet, have, length);
+
+	if (!why && !xlat_tunnel_fits(t, src, packet))
+		why = XLAT_TUNNEL_UNKNOWN;
+	if (!why)
+		why = xlat_tunnel_accept(t, src, packet);
+	return why ? why : xlat_tunnel_ecn(outer[XLAT_IP4_TOS], packet);
 }
