@@ -39,6 +39,10 @@ const BENCHES: Record<string, { readonly summary: string; readonly load: () => P
     summary: 'cases passed by RFC and section, of the core and the session machine (--all: the tests with packets too)',
     load: () => import('./conformance.ts'),
   },
+  'static-nat': {
+    summary: 'the static NAT module in the virtual machine, against nftables with and without conntrack',
+    load: () => import('./static-nat.ts'),
+  },
   dns64: {
     summary: 'server CPU per DNS64 query, against unbound with its dns64 module',
     load: () => import('./dns64.ts'),

@@ -5,7 +5,7 @@
  * a snapshot, so that every machine starts from the same.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -184,6 +184,15 @@ export class VirtualMachine {
     } catch {
       return ''
     }
+  }
+
+  /** Seconds that processors of this machine have worked for it, which other work on them does not lengthen. */
+  processorSeconds(): number {
+    const tasks = `/proc/${this.#qemu.pid}/task`
+    const nanoseconds = readdirSync(tasks).map(
+      (task) => readFileSync(`${tasks}/${task}/schedstat`, 'utf8').split(' ')[0],
+    )
+    return nanoseconds.reduce((sum, each) => sum + Number(each), 0) / 1e9
   }
 
   #ask(request: Record<string, unknown>, seconds: number, what: string): Promise<Answer> {
