@@ -135,7 +135,8 @@ const Limits = defaulted(
       'Sessions a client may open in a second, and at once; IPv4 hosts may open as many to it',
     ),
   },
-  'What one client may hold (RFC 6888 REQ-4 and REQ-5). Unlimited unless set: a whole site is often one /64.',
+  'What one client may hold (RFC 6888 REQ-4 and REQ-5). Unlimited unless set, for a whole site is often one /64: ' +
+    'a client can then take every free port, and others keep only those they have.',
 )
 
 const Nat64 = section(
