@@ -62,6 +62,15 @@ export const NATIVE: readonly NativeFuzzer[] = [
     length: 512,
     runs: 200,
   },
+  {
+    name: 'fragment',
+    source: 'fragment.cc',
+    flags: ['-std=c++20', '-fno-exceptions', '-pthread', '-I', native, '-Wl,--wrap=clock_gettime'],
+    // the packet thread alone: no device, no Node, none of what makes and ends the threads
+    with: /^(eam|fragment|netlink|path_mtu|route_watch|(policy|pool|session)[a-z_]*|translator_[a-z]+)\.cc$/,
+    length: 512,
+    runs: 500,
+  },
 ]
 
 /** clang-14 where it is, else the release's own. */
