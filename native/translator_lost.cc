@@ -74,6 +74,7 @@ Step step_of(xlat_reason why)
 	case XLAT_RATE_LIMITED:
 	case XLAT_TUNNEL_NO_REMOTE:
 	case XLAT_TUNNEL_SEND:
+	case XLAT_TUNNEL_RECEIVE:
 	case XLAT_TUN_WRITE:
 	case XLAT_OK:
 	case XLAT_REASON_COUNT:

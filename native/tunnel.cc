@@ -218,6 +218,8 @@ std::vector<uint64_t> Tunnels::strays()
 	std::vector<uint64_t> all;
 	for (const Counter &drops : strays_.drops)
 		all.push_back(drops.read());
+	for (const auto &[address, underlay] : underlays_)
+		all[XLAT_TUNNEL_RECEIVE] += underlay->overflowed();
 	return all;
 }
 

@@ -68,6 +68,8 @@ public:
 		 uint32_t length) const;
 	/* What the host knows of the way to there, an IPv4 MTU; 0 when it does not. */
 	uint32_t path_mtu(xlat_ip4 remote) const;
+	/* Packets that found the receiver's queue full. */
+	uint64_t overflowed() const;
 
 private:
 	int receiver_ = -1, df_ = -1, fragments_ = -1, probe_ = -1;

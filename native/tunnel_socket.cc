@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include <linux/filter.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
 #include <sys/socket.h>
@@ -127,6 +128,14 @@ uint32_t Underlay::path_mtu(xlat_ip4 remote) const
 	    getsockopt(probe_, IPPROTO_IP, IP_MTU, &mtu, &size) != 0)
 		return 0;
 	return static_cast<uint32_t>(mtu);
+}
+
+uint64_t Underlay::overflowed() const
+{
+	uint32_t memory[SK_MEMINFO_VARS] = {};
+	socklen_t size = sizeof(memory);
+	getsockopt(receiver_, SOL_SOCKET, SO_MEMINFO, memory, &size);
+	return memory[SK_MEMINFO_DROPS];
 }
 
 } // namespace sixgate

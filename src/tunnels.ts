@@ -14,6 +14,9 @@ import { addressesOf, domainOf, linkLocal, mtuOf, whereTo } from './tunnel-link.
 /** IP6_RT_PRIO_USER, which the kernel gives an IPv6 route that names no metric. */
 const METRIC = 1024
 
+/** Packets that wait for the gateway's own tunnel: a burst of one TCP window. */
+const QUEUE_LENGTH = 4096
+
 export interface Choice {
   readonly backend: 'kernel' | 'sixgate'
   readonly why: string
@@ -39,6 +42,7 @@ function device(tunnel: TunnelConfig, backend: Choice['backend']): Resource[] {
   return [
     { kind: 'tun', dev },
     { kind: 'link', dev, attribute: 'addrgenmode', value: 'none' },
+    { kind: 'link', dev, attribute: 'txqueuelen', value: String(QUEUE_LENGTH) },
     { kind: 'sysctl', name: deviceSysctl('net.ipv6.conf', dev, 'disable_ipv6'), value: '0' },
   ]
 }

@@ -64,6 +64,7 @@
 	XLAT_REASON(TUNNEL_NO_REMOTE, "no router for a destination that names no IPv4 address", "RFC 3056 5.1, RFC 5969 8") \
 	XLAT_REASON(TUNNEL_OUTER_DESTINATION, "the IPv6 destination names an address that cannot be the end of a tunnel", "RFC 3964 5.3.1") \
 	XLAT_REASON(TUNNEL_SEND, "the IPv4 network did not take the packet", "RFC 4213 3.5") \
+	XLAT_REASON(TUNNEL_RECEIVE, "encapsulated packets came faster than they are taken", "RFC 4213 3.6") \
 	XLAT_REASON(TUN_WRITE, "the TUN device did not take the packet", "RFC 6146 3.7")
 /* clang-format on */
 
