@@ -89,7 +89,8 @@ std::unique_ptr<Fastpath> Fastpath::open(const FastpathOptions &options, Fastpat
 		return nullptr;
 	fastpath->find_attached();
 	Fastpath *self = fastpath.get();
-	fastpath->routes_.start([self] { self->routes_changed(); });
+	fastpath->routes_.start([self] { self->routes_changed(); },
+				[self] { self->firewall_changed(); });
 	return fastpath;
 }
 
@@ -308,6 +309,14 @@ void Fastpath::relearn()
 {
 	std::lock_guard guard(config_lock_);
 	publish(wanted_);
+}
+
+/** The host's own rules are asked again for every flow; what they forbid comes to no translator. */
+void Fastpath::firewall_changed()
+{
+	std::lock_guard guard(config_lock_);
+	if (configured_)
+		publish(wanted_);
 }
 
 void Fastpath::follow_packets(bool on)

@@ -86,6 +86,7 @@ public:
 	void follow(std::shared_ptr<const RouteView> routes);
 	/** Routes, links or neighbours moved. */
 	void routes_changed();
+	void firewall_changed();
 	FastpathCounts counts() const;
 
 	/** `keep` leaves the pinned state at work for a successor; else all is taken away. */

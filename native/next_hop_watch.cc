@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "next_hop_watch.h"
 
+#include <cerrno>
 #include <cstring>
 #include <map>
 #include <vector>
 
 #include <linux/neighbour.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <poll.h>
@@ -157,9 +159,10 @@ void refresh()
 
 } // namespace
 
-bool NextHopWatch::start(std::function<void()> changed)
+bool NextHopWatch::start(std::function<void()> routes, std::function<void()> firewall)
 {
-	changed_ = std::move(changed);
+	changed_ = std::move(routes);
+	firewall_ = std::move(firewall);
 	socket_ = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
 	sockaddr_nl address{};
 	address.nl_family = AF_NETLINK;
@@ -173,6 +176,13 @@ bool NextHopWatch::start(std::function<void()> changed)
 	}
 	int group = RTNLGRP_IPV6_RULE;
 	setsockopt(socket_, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group));
+	/* Without nf_tables there is nothing to be told. */
+	firewall_socket_ = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_NETFILTER);
+	sockaddr_nl tables{};
+	tables.nl_family = AF_NETLINK;
+	tables.nl_groups = 1u << (NFNLGRP_NFTABLES - 1);
+	if (firewall_socket_ >= 0)
+		bind(firewall_socket_, reinterpret_cast<sockaddr *>(&tables), sizeof(tables));
 	/* Signals belong to the thread that runs JavaScript. */
 	sigset_t all, before;
 	sigfillset(&all);
@@ -189,10 +199,17 @@ void NextHopWatch::run(std::stop_token stop)
 	/* What is there already, as if it had been told. */
 	ask_neighbours(socket_);
 	while (!stop.stop_requested()) {
-		pollfd watched[2] = {{socket_, POLLIN, 0}, {wake_, POLLIN, 0}};
-		if (poll(watched, 2, REFRESH_MS) == 0) {
+		pollfd watched[3] = {
+			{socket_, POLLIN, 0}, {wake_, POLLIN, 0}, {firewall_socket_, POLLIN, 0}};
+		if (poll(watched, 3, REFRESH_MS) == 0) {
 			refresh();
 			continue;
+		}
+		if (watched[2].revents) {
+			while (recv(firewall_socket_, buffer.data(), buffer.size(), 0) > 0 ||
+			       errno == ENOBUFS)
+				continue;
+			firewall_();
 		}
 		bool moved = false;
 		for (;;) {
@@ -221,7 +238,7 @@ void NextHopWatch::stop()
 		[[maybe_unused]] ssize_t written = write(wake_, &one, sizeof(one));
 		thread_.join();
 	}
-	for (int *fd : {&socket_, &wake_}) {
+	for (int *fd : {&socket_, &firewall_socket_, &wake_}) {
 		if (*fd >= 0)
 			close(*fd);
 		*fd = -1;

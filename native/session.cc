@@ -155,7 +155,7 @@ void SessionTable::Impl::advance(Shard &shard, uint32_t number, bool from_v6, co
 						      : timeouts.tcp_transitory;
 	}
 	if (XLAT_UNLIKELY(shard.flows))
-		remember(shard, record);
+		remember(shard, record, from_v6);
 	if (!after)
 		return;
 	uint32_t expiry = deadline(now, after);

@@ -26,7 +26,7 @@ struct alignas(64) SessionRecord {
 	State state;
 	/** Opener, while the handshake lasts. Not an enum: a damaged file may hold any byte. */
 	uint8_t half_open;
-	/** Its packets pass above, in the flow cache. */
+	/** FLOW_ bits: whether its packets pass above, in the flow cache, and what it takes. */
 	uint8_t flow;
 	/** Written last, cleared first: a digest of the identity, never 0. */
 	uint32_t commit;

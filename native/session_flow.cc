@@ -9,6 +9,9 @@ namespace sixgate {
 
 namespace {
 
+/** Bits of SessionRecord::flow: it is in the cache; a packet of this direction came here since. */
+constexpr uint8_t FLOW_ABOVE = 1, FLOW_SEEN64 = 2, FLOW_SEEN46 = 4;
+
 Flow flow_of(const SessionRecord &record)
 {
 	return { record.protocol, record.six(), record.four(), record.delta };
@@ -25,38 +28,46 @@ void add(SessionRecord &record, const FlowActivity &activity)
 } // namespace
 
 /**
- * Only what changes no state may pass above: packets of an established session, once the host's
- * own firewall has let packets of both directions through. A hairpin has two sessions a packet and
- * turns below.
+ * Only what changes no state may pass above: packets of an established session, once packets of
+ * both directions came here, which says that the host's own firewall lets them through. What comes
+ * here is asked again after each change, of the configuration or of the firewall; of a flow that it
+ * knows, what the firewall says of the translated packets is not asked again. A hairpin has two
+ * sessions a packet and turns below.
  */
-void SessionTable::Impl::remember(Shard &shard, SessionRecord &record) const
+void SessionTable::Impl::remember(Shard &shard, SessionRecord &record, bool from_v6) const
 {
 	if (record.state != State::ESTABLISHED) {
 		forget(shard, record);
 		return;
 	}
-	if (!record.packets_out || !record.packets_in || shard.policy->address_of(record.remote))
-		return;
-	Flow flow = flow_of(record);
-	if (record.flow && shard.flows->holds(flow))
-		return;
-	forget(shard, record);
-	record.flow = shard.flows->install(flow);
+	if (record.flow & FLOW_ABOVE) {
+		if (shard.flows->holds(flow_of(record)))
+			return;
+		forget(shard, record);
+	}
+	record.flow |= from_v6 ? FLOW_SEEN64 : FLOW_SEEN46;
+	if (record.flow == (FLOW_SEEN64 | FLOW_SEEN46) && !shard.policy->address_of(record.remote))
+		install_flow(shard, record);
+}
+
+void SessionTable::Impl::install_flow(Shard &shard, SessionRecord &record) const
+{
+	if (shard.flows->install(flow_of(record)))
+		record.flow |= FLOW_ABOVE;
 }
 
 void SessionTable::Impl::forget(Shard &shard, SessionRecord &record) const
 {
-	if (!record.flow)
-		return;
+	bool above = record.flow & FLOW_ABOVE;
 	record.flow = 0;
-	if (shard.flows)
+	if (above && shard.flows)
 		add(record, shard.flows->remove(flow_of(record)));
 }
 
 FlowActivity SessionTable::Impl::activity(const Shard &shard, const SessionRecord &record) const
 {
 	FlowActivity out;
-	if (record.flow && shard.flows)
+	if (record.flow & FLOW_ABOVE && shard.flows)
 		shard.flows->read(flow_of(record), out);
 	return out;
 }
@@ -85,13 +96,13 @@ void SessionTable::Impl::attach(FlowCache *flows, Time now)
 			shard.flows = flows;
 		for (uint32_t at = 0; at < shard.six.buckets(); at++)
 			for (uint32_t number : shard.six.bucket(at).record) {
-				if (!number || !session(number).flow)
+				if (!number || !(session(number).flow & FLOW_ABOVE))
 					continue;
 				SessionRecord &record = session(number);
 				revive(shard, record, now);
 				forget(shard, record);
 				if (flows)
-					remember(shard, record);
+					install_flow(shard, record);
 			}
 		shard.flows = flows;
 	}

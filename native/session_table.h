@@ -258,7 +258,8 @@ struct SessionTable::Impl {
 	void advance(Shard &shard, uint32_t number, bool from_v6, const Facts &facts, Time now);
 
 	/* session_flow.cc: sessions whose packets pass above */
-	void remember(Shard &shard, SessionRecord &record) const;
+	void remember(Shard &shard, SessionRecord &record, bool from_v6) const;
+	void install_flow(Shard &shard, SessionRecord &record) const;
 	void forget(Shard &shard, SessionRecord &record) const;
 	FlowActivity activity(const Shard &shard, const SessionRecord &record) const;
 	bool revive(const Shard &shard, SessionRecord &record, Time now) const;

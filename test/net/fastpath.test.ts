@@ -78,6 +78,20 @@ story('Established flows in the kernel', [], () => {
     await transfer.finish()
   })
 
+  it('stop when the firewall forbids them, and go on when it does not', async () => {
+    const { router } = scene.now
+    const transfer = await download(scene.now, 22, 20)
+    await router.run('nft', ['add', 'table', 'inet', 'operator'])
+    const chain = '{ type filter hook forward priority 10; policy accept; }'
+    await router.run('nft', ['add', 'chain', 'inet', 'operator', 'forward', chain])
+    await router.run('nft', ['add', 'rule', 'inet', 'operator', 'forward', 'iifname', 'lan0', 'drop'])
+    await until('the flow is taken back', async () => (await status(scene.now)).fastpath.flows === 0)
+    const stopped = (await status(scene.now)).fastpath.translated64.packets
+    await router.run('nft', ['delete', 'table', 'inet', 'operator'])
+    await transfer.finish()
+    expect((await status(scene.now)).fastpath.translated64.packets).toBeGreaterThan(stopped + 20)
+  })
+
   it('go on while the daemon is away, and its successor takes them over', async () => {
     const { gateway } = scene.now
     const transfer = await download(scene.now, 21, 20)

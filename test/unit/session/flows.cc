@@ -96,6 +96,7 @@ CASE("takes it back when a FIN or RST changes its state, with what passed above"
 		EQUAL(view.packets_out, 102u);
 		EQUAL(view.packets_in, 202u);
 		t.forth(tcp(TCP_ACK));
+		t.back(tcp(TCP_ACK));
 		CHECK(t.above() == (flag == TCP_RST));
 	}
 }
@@ -117,6 +118,7 @@ CASE("keeps a session alive by what passes above, and by nothing else")
 	Above t;
 	t.forth(udp());
 	t.back(udp());
+	t.forth(udp());
 	t.pass(UDP - 10'000);
 	t.cache.held[40000].last = t.now;
 	t.pass(20'000);
@@ -137,20 +139,25 @@ CASE("takes an established TCP session back before it is probed")
 	CHECK(!t.above());
 	CHECK(t.list().at(0).state == State::TRANS);
 	t.forth(tcp(TCP_ACK));
+	t.back(tcp(TCP_ACK));
 	CHECK(t.above());
 }
 
-CASE("installs a session anew whose flow is of another configuration")
+CASE("installs a session anew, when both sides have spoken again, whose flow is of another configuration")
 {
 	Above t;
 	t.establish();
 	t.cache.held[40000].packets_out = 7;
 	t.cache.stale = true;
 	t.forth(tcp(TCP_ACK));
+	CHECK(!t.above());
+	t.forth(tcp(TCP_ACK));
+	CHECK(!t.above());
+	t.back(tcp(TCP_ACK));
 	CHECK(t.above());
 	EQUAL(t.cache.held[40000].packets_out, 0u);
 	t.cache.stale = false;
-	EQUAL(t.list().at(0).packets_out, 10u);
+	EQUAL(t.list().at(0).packets_out, 11u);
 }
 
 CASE("goes on without a cache that is full, or that is taken away")
@@ -186,6 +193,7 @@ CASE("installs the sessions of a predecessor again, and lets those live that wer
 	Above t;
 	t.forth(udp());
 	t.back(udp());
+	t.forth(udp());
 	t.cache.held[40000].last = t.now + UDP;
 	t.table.reset();
 	t.now += UDP + 10'000;
