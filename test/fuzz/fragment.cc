@@ -232,13 +232,18 @@ public:
 		expect(!fragments_->memory(), "memory that nothing is in");
 		expect(accounted() <= sent_, "a packet was counted twice");
 		/* What was put together is one packet from then on. */
-		expect(assembles_ || accounted() == sent_, "a packet of which nobody knows");
+		expect(assembles_ || accounted() + held_ >= sent_, "a packet of which nobody knows");
 	}
 
 private:
 	char path_[40] = "/tmp/sixgate-fuzz-fragment-XXXXXX";
 	int here_ = -1, there_ = -1;
 	uint64_t sent_ = 0, given_up_ = 0;
+	/**
+	 * SYNs of IPv4 hosts: one that is held is taken in by the client's own (RFC 6146 3.5.2.2), and
+	 * one that comes again while it is held is the same.
+	 */
+	uint64_t held_ = 0;
 	const bool assembles_;
 	TranslatorConfig config_;
 	std::unique_ptr<SessionTable> table_;
@@ -341,6 +346,7 @@ private:
 		}
 		xlat_store16(p + 10, xlat_full_checksum(p, 20, 0));
 		payload(p + 20, s, 53, what & 32 ? 5000 + s.id : FIRST_PORT + s.id, false);
+		held_ += s.protocol == 6 && !s.offset;
 		send(p, 20 + s.length);
 	}
 };
