@@ -9,6 +9,7 @@ import { expect, it } from 'vitest'
 import { loadConfig } from '../../src/config/load.ts'
 import { clientOf, portsOf } from '../../src/deterministic.ts'
 import { parseAddress, parseEndpoint } from '../../src/net/address.ts'
+import { until } from '../lab/process.ts'
 import { story, useScene } from './story.ts'
 
 const CLIENTS = ['2001:db8:1::10', '2001:db8:1:1::10']
@@ -44,8 +45,9 @@ story('Ports that follow from the client', ['/usr/bin/python3'], () => {
     if (!nat64) throw new Error('no nat64')
     for (const source of CLIENTS) {
       await client.run('/usr/bin/python3', ['-c', PING, source])
-      const { bindings } = (await gateway.api(`/api/v1/bindings?address=${source}`)).body
-      expect(bindings).toHaveLength(100)
+      const list = async () => (await gateway.api(`/api/v1/bindings?address=${source}`)).body.bindings
+      await until('all identifiers are bound', async () => (await list()).length === 100)
+      const bindings = await list()
       const [own] = portsOf(nat64, parseAddress(source))
       for (const { outside } of bindings) {
         const { address, port } = parseEndpoint(outside)
