@@ -173,7 +173,9 @@ bool SessionTable::Impl::allowed(const Policy &policy, const SessionRecord &reco
 	if (!policy.allows(bound.protocol, bound.client, bound.client_port, bound.pool,
 			   bound.pool_port))
 		return false;
-	if (bound.fixed || bound.block || !policy.blocks)
+	/* One that becomes static needs nobody who lends it. */
+	if (bound.fixed || bound.block || !policy.blocks ||
+	    policy.static_inside(bound.protocol, bound.client, bound.client_port))
 		return true;
 	return !policy.choice_of(bound.client)
 			->lender(policy.address_of(bound.pool), bound.pool_port, bound.client)

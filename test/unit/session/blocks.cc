@@ -65,6 +65,21 @@ struct Blocks : Fixture {
 	}
 };
 
+CASE("keeps a session whose binding becomes static beside pools of blocks that are not for its client")
+{
+	Fixture t;
+	t.open();
+	uint16_t port = t.out(client(1), 40000, 80, udp()).four.pool_port;
+	t.first_pool().clients = { { ip6("2001:db8:2::"), 48 } };
+	t.first_pool().block_size = 64;
+	t.options.config.statics = { { Protocol::UDP, client(1), 40000, t.pool, port } };
+	ConfigureResult result = t.table->configure(t.options.config, t.now);
+	EQUAL(result.error, "");
+	EQUAL(result.ended, 0u);
+	EQUAL(t.sessions(), 1u);
+	EQUAL(t.out(client(1), 40000, 80, udp()).four.pool_port, port);
+}
+
 } // namespace
 
 CASE("gives a client the ports of one block of adjacent ports, and the next block when that is "
